@@ -1,0 +1,227 @@
+"""The command line: parse, call, print."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import resources
+from itertools import chain
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import torch
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from lockon import __version__
+from lockon.boxes import Box, check_box, parse_box
+from lockon.errors import BoxError, LockonError
+from lockon.frames import FrameSource, open_frames
+from lockon.registry import DEFAULT, MODELS, create_model, find_device, list_models, load
+from lockon.select import select_box
+from lockon.track import TrackWriter, follow
+from lockon.tracker import Tracker
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+stdout = Console(highlight=False, soft_wrap=True)
+stderr = Console(stderr=True, highlight=False, soft_wrap=True)
+
+OutOption = Annotated[Path, typer.Option(help="Folder for the results.")]
+TrackerOption = Annotated[str, typer.Option(help="Name of the tracker; see `lockon models`.")]
+WeightsOption = Annotated[Path | None, typer.Option(help="Weights to use instead of the shipped ones.")]
+DeviceOption = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+QuietOption = Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")]
+
+
+def main() -> None:
+    """Entry point: a LockonError becomes one line on stderr and exit code 1, Ctrl-C exit code 130."""
+    try:
+        app()
+    except LockonError as error:
+        stderr.print(f"lockon: {error}", markup=False)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        stderr.print("lockon: interrupted", markup=False)
+        sys.exit(130)
+
+
+@app.callback(invoke_without_command=True)
+def version(show: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    """Transformer single-object visual tracking."""
+    if show:
+        stdout.print(__version__)
+        raise typer.Exit
+
+
+@app.command()
+def track(
+    source: Annotated[str, typer.Argument(help="Video file, image folder or glob, camera index, stream address.")],
+    box: Annotated[list[str] | None, typer.Option(help="X,Y,W,H in pixels; once per target.")] = None,
+    box_file: Annotated[Path | None, typer.Option(help="File with one X,Y,W,H line per target.")] = None,
+    tracker: TrackerOption = DEFAULT,
+    weights: WeightsOption = None,
+    out: OutOption = Path("lockon-results"),
+    device: DeviceOption = "auto",
+    start: Annotated[int, typer.Option(help="First frame, counted from 0.")] = 0,
+    end: Annotated[int | None, typer.Option(help="Frame to stop before.")] = None,
+    every_frame_image: Annotated[bool, typer.Option(help="Also write every drawn frame as a JPEG.")] = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Follow one or several targets through a video.
+
+    Example: lockon track clip.mp4 --box 120,80,64,48 --out results
+    """
+    boxes = read_boxes(box or [], box_file)
+    engine = load(tracker, weights, device)
+    with open_frames(source, start, end) as frames:
+        run_track(frames, boxes, engine, out, every_frame_image, quiet)
+
+
+@app.command()
+def demo(
+    out: OutOption = Path("lockon-results"),
+    tracker: TrackerOption = DEFAULT,
+    device: DeviceOption = "auto",
+    quiet: QuietOption = False,
+) -> None:
+    """Track the target of the clip that comes with lockon.
+
+    Example: lockon demo --out results
+    """
+    assets = resources.files("lockon") / "assets"
+    with resources.as_file(assets / "clip.mp4") as clip, open_frames(clip) as frames:
+        first = parse_box((assets / "clip.txt").read_text().splitlines()[0])
+        run_track(frames, [first], load(tracker, device=device), out, False, quiet)
+
+
+@app.command()
+def models(pattern: Annotated[str, typer.Argument(help="Shell pattern, such as 'stark*'.")] = "*") -> None:
+    """List the trackers.
+
+    Example: lockon models 'stark*'
+    """
+    table = Table("name", "parameters", "template", "search", "weights", "paper", box=None)
+    for name in list_models(pattern):
+        with torch.device("meta"):
+            model = create_model(name)
+        count = sum(p.numel() for p in model.parameters()) / 1e6
+        sizes = [f"{spec.size} px x{spec.factor:g}" for spec in (model.template_crop, model.search_crop)]
+        info = MODELS[name]
+        table.add_row(name, f"{count:.1f} M", *sizes, "shipped" if info.shipped else "-", info.paper)
+    stdout.print(table)
+
+
+@app.command()
+def train(
+    recipe: Annotated[str, typer.Argument(help="Name of the recipe.")],
+    data: Annotated[list[str], typer.Option(help="NAME=PATH of a tar, folder or glob; NAME is images or clips.")],
+    out: Annotated[Path, typer.Option(help="Folder for checkpoint, log and weights; goes on from what is there.")],
+    device: DeviceOption = "auto",
+    set_: Annotated[list[str] | None, typer.Option("--set", help="FIELD.FIELD=VALUE of the recipe.")] = None,
+    quiet: QuietOption = False,
+) -> None:
+    """Train a tracker; the same command goes on after a kill.
+
+    Example: lockon train stark-tiny --data 'images=data/images_*.tar' --data 'clips=data/videos_*.tar' --out run
+    """
+    from lockon.training.loop import Progress as TrainProgress  # training is not needed to track
+    from lockon.training.loop import train as run_training
+    from lockon.training.recipe import get_recipe, parse_data
+
+    def report(p: TrainProgress) -> None:
+        losses = "  ".join(f"{name} {value:.3f}" for name, value in p.losses.items())
+        left = (p.total - p.pairs) / max(p.speed, 1e-9) / 60
+        stdout.print(f"{p.pairs:>8} pairs  {p.speed:5.1f}/s  {left:4.0f} min left  lr {p.lr:.1e}  {losses}")
+
+    settings = get_recipe(recipe, set_ or [])
+    path = run_training(settings, parse_data(data), out, find_device(device), (lambda _: None) if quiet else report)
+    if not quiet:
+        stdout.print(f"weights: {path}")
+
+
+def read_boxes(texts: list[str], file: Path | None) -> list[Box]:
+    """The boxes of ``--box`` and ``--box-file``, in that order.
+
+    Raises:
+        BoxError: a text or line that is not a box, or a file that cannot be read.
+    """
+    boxes = [parse_box(text) for text in texts]
+    if file is not None:
+        try:
+            lines = file.read_text().splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise BoxError(f"{file}: cannot read boxes: {getattr(error, 'strerror', error)}") from None
+        for number, line in enumerate(lines, start=1):
+            if line.strip():
+                try:
+                    boxes.append(parse_box(line))
+                except BoxError as error:
+                    raise BoxError(f"{file}, line {number}: {error}") from None
+        if not boxes:
+            raise BoxError(f"{file}: holds no box; write one X,Y,W,H line per target")
+    return boxes
+
+
+def run_track(frames: FrameSource, boxes: list[Box], tracker: Tracker, folder: Path, images: bool, quiet: bool) -> None:
+    """Tracks, writes and reports; results up to an error or Ctrl-C are complete."""
+    first = next(frames)
+    height, width = first.image.shape[:2]
+    boxes = [check_box(box, width, height) for box in boxes or [select_box(first.image)]]
+    stages: dict[str, list[float]] = {}
+    lost = [0] * len(boxes)
+    fault: BaseException | None = None
+    with (
+        TrackWriter(folder, frames.name, len(boxes), frames.fps, images) as writer,
+        progress_bar(quiet) as bar,
+    ):
+        task = bar.add_task(frames.name, total=frames.length, fps="")
+        try:
+            for tracked in follow(chain([first], frames), boxes, tracker):
+                times = writer.write(tracked)
+                for stage, ms in times.items():
+                    stages.setdefault(stage, []).append(ms)
+                lost = [n + (not r.found) for n, r in zip(lost, tracked.results, strict=True)]
+                advance(bar, task, stages)
+        except (LockonError, KeyboardInterrupt) as error:  # what was tracked so far is kept and shown
+            fault = error
+    if not quiet:
+        print_summary(writer, stages, lost)
+    if fault is not None:
+        raise fault
+
+
+@contextmanager
+def progress_bar(quiet: bool) -> Iterator[Progress]:
+    """A bar on stderr with frames per second and time left; nothing where stderr is no terminal."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    more = (TextColumn("{task.fields[fps]}"), TimeRemainingColumn())
+    with Progress(*columns, *more, console=stderr, transient=True, disable=quiet or not stderr.is_terminal) as bar:
+        yield bar
+
+
+def advance(bar: Progress, task: TaskID, stages: dict[str, list[float]]) -> None:
+    """One frame more, with the speed of the last thirty."""
+    recent = sum(sum(times[-30:]) for times in stages.values())
+    count = min(30, len(stages["decode"]))
+    bar.update(task, advance=1, fps=f"{1000 * count / recent:.1f} fps")
+
+
+def print_summary(writer: TrackWriter, stages: dict[str, list[float]], lost: list[int]) -> None:
+    """Where the results are, the speed, and the time by stage."""
+    per_frame = np.sum([times for times in stages.values() if times], axis=0) if stages else np.zeros(0)
+    if not len(per_frame):
+        return
+    stdout.print(f"{len(per_frame)} frames, {1000 * len(per_frame) / per_frame.sum():.1f} frames per second")
+    for number, count in enumerate(lost, start=1):
+        if count:
+            stdout.print(f"target {number} not found in {count} frames")
+    table = Table("stage", "median ms", "95 % ms", box=None)
+    for stage, times in [*stages.items(), ("all", list(per_frame))]:
+        table.add_row(stage, f"{np.median(times):.1f}", f"{np.percentile(times, 95):.1f}")
+    stdout.print(table)
+    for path in writer.paths:
+        stdout.print(f"{path}", markup=False)

@@ -1,0 +1,91 @@
+"""From a frame to a square patch, and from patch coordinates back to the frame."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from lockon.boxes import Box
+from lockon.errors import BoxError
+
+
+@dataclass(frozen=True)
+class CropSpec:
+    """What part of a frame a patch shows: a square of ``factor`` times sqrt(w * h) of the box, in ``size`` pixels."""
+
+    factor: float
+    size: int
+
+
+@dataclass(frozen=True)
+class Window:
+    """The map between a patch and its frame: the patch's centre in the frame, patch pixels per frame pixel, size."""
+
+    cx: float
+    cy: float
+    scale: float
+    size: int
+
+    def to_frame(self, box: Sequence[float]) -> Box:
+        """A centre-and-size box (cx, cy, w, h), relative to the patch (0 to 1), as x, y, w, h in frame pixels."""
+        cx, cy, w, h = (float(v) * self.size / self.scale for v in box)
+        half = 0.5 * self.size / self.scale
+        cx, cy = cx + self.cx - half, cy + self.cy - half
+        return cx - 0.5 * w, cy - 0.5 * h, w, h
+
+
+@dataclass(frozen=True)
+class Patch:
+    """A crop.
+
+    Attributes:
+        image: (size, size, 3) uint8 RGB.
+        padding: (size, size) bool, true where the patch shows nothing of the frame.
+        window: where in the frame the patch lies.
+    """
+
+    image: np.ndarray
+    padding: np.ndarray
+    window: Window
+
+
+def crop(frame: np.ndarray, box: Sequence[float], spec: CropSpec) -> Patch:
+    """Cuts the square around a box and resizes it (STARK section 3, AiATrack and GRM alike).
+
+    The side is rounded up and the corner to the nearest pixel, while the window keeps the box's own centre: a shift
+    below one pixel that the official code has too. The part outside the frame is black; where the square reaches the
+    right or bottom border, the frame's last column or row counts as outside, as in the official code.
+
+    Args:
+        frame: (height, width, 3) uint8.
+        box: x, y, w, h in frame pixels.
+
+    Raises:
+        BoxError: the box is so small that nothing would be cut.
+    """
+    x, y, w, h = (float(v) for v in box)
+    side = math.ceil(math.sqrt(max(w * h, 0.0)) * spec.factor)
+    if side < 1:
+        raise BoxError(f"box {x:g},{y:g},{w:g},{h:g} is too small to cut a patch around it")
+    height, width = frame.shape[:2]
+    x1, y1 = round(x + 0.5 * w - 0.5 * side), round(y + 0.5 * h - 0.5 * side)
+    left, top = max(0, -x1), max(0, -y1)
+    right, bottom = max(x1 + side - width + 1, 0), max(y1 + side - height + 1, 0)
+    window = Window(x + 0.5 * w, y + 0.5 * h, spec.size / side, spec.size)
+    if left + right >= side or top + bottom >= side:
+        return Patch(np.zeros((spec.size, spec.size, 3), np.uint8), np.ones((spec.size, spec.size), bool), window)
+    piece = frame[y1 + top : y1 + side - bottom, x1 + left : x1 + side - right]
+    if not (left or top or right or bottom):
+        return Patch(_resize(piece, spec.size), np.zeros((spec.size, spec.size), bool), window)
+    piece = cv2.copyMakeBorder(piece, top, bottom, left, right, cv2.BORDER_CONSTANT)
+    outside = np.ones((side, side))  # float64: bilinear resizing spreads padding to every pixel it touches
+    outside[top : side - bottom, left : side - right] = 0.0
+    return Patch(_resize(piece, spec.size), _resize(outside, spec.size) != 0, window)
+
+
+def _resize(image: np.ndarray, size: int) -> np.ndarray:
+    return cv2.resize(image, (size, size), interpolation=cv2.INTER_LINEAR)

@@ -1,0 +1,193 @@
+"""What is done to a training patch: one affine map from picture to patch, paste, occlusion, light and blur.
+
+Every function takes its random generator, so a pair depends on nothing but its seed.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.random import Generator
+
+from lockon.boxes import Box
+from lockon.crops import CropSpec
+from lockon.data.sources import Shot
+
+
+@dataclass(frozen=True)
+class Jitter:
+    """How far a patch may differ from the crop that its box would give.
+
+    Attributes:
+        shift: largest move of the target away from the patch's centre, in units of sqrt(w * h) of its box.
+        near: share of the patches whose shift is drawn from a narrow bell instead, as between successive frames.
+        scale: standard deviation of the logarithm of the size.
+        rotation: standard deviation in degrees.
+        aspect: standard deviation of the logarithm of the change of width against height.
+    """
+
+    shift: float = 0.0
+    near: float = 0.0
+    scale: float = 0.0
+    rotation: float = 0.0
+    aspect: float = 0.0
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A target in a patch.
+
+    Attributes:
+        image: (S, S, 3) uint8.
+        padding: (S, S) bool, true where the patch shows nothing of the picture.
+        box: x, y, w, h in patch pixels; it may reach beyond the patch.
+        mask: (S, S) uint8, 0 to 255, or None.
+    """
+
+    image: np.ndarray
+    padding: np.ndarray
+    box: Box
+    mask: np.ndarray | None
+
+
+def place(shot: Shot, spec: CropSpec, jitter: Jitter, flip: bool, rng: Generator) -> Placed:
+    """Cuts the target out of its picture as the tracker would, but shifted, scaled, turned and stretched at random."""
+    turned = _linear(jitter, flip, rng)  # picture to turned picture
+    outline = _outline(shot) @ turned.T
+    low, high = outline.min(0), outline.max(0)
+    extent = math.sqrt((high - low).prod())
+    zoom = spec.size / (spec.factor * extent) * math.exp(np.clip(rng.normal(0, jitter.scale), -1.0, 1.0))
+    centre = spec.size / 2 + _shift(jitter, rng) * extent * zoom
+    matrix = np.column_stack([zoom * turned, centre - zoom * (low + high) / 2])
+    size = (spec.size, spec.size)
+    image = cv2.warpAffine(shot.image, matrix, size, flags=cv2.INTER_LINEAR)
+    inside = cv2.warpAffine(np.full(shot.image.shape[:2], 255, np.uint8), matrix, size, flags=cv2.INTER_LINEAR)
+    mask = None if shot.mask is None else cv2.warpAffine(shot.mask, matrix, size, flags=cv2.INTER_LINEAR)
+    x, y = centre - zoom * (high - low) / 2
+    w, h = zoom * (high - low)
+    return Placed(image, inside < 255, (x, y, w, h), mask)
+
+
+def _linear(jitter: Jitter, flip: bool, rng: Generator) -> np.ndarray:
+    angle = math.radians(rng.normal(0, jitter.rotation)) if jitter.rotation else 0.0
+    stretch = math.exp(np.clip(rng.normal(0, jitter.aspect), -0.7, 0.7)) ** 0.5
+    turn = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
+    return turn @ np.diag([-stretch if flip else stretch, 1 / stretch])
+
+
+def _outline(shot: Shot) -> np.ndarray:
+    """(N, 2) points around the target: its mask's convex hull, else the ellipse inside its box."""
+    if shot.mask is not None:
+        hull = cv2.convexHull(cv2.findNonZero(shot.mask))[:, 0].astype(float)
+        return np.concatenate([hull, hull + 1])  # both sides of the border pixels
+    x, y, w, h = shot.box
+    angle = np.linspace(0, 2 * math.pi, 32, endpoint=False)
+    return np.column_stack([x + w / 2 * (1 + np.cos(angle)), y + h / 2 * (1 + np.sin(angle))])
+
+
+def _shift(jitter: Jitter, rng: Generator) -> np.ndarray:
+    if rng.random() < jitter.near:
+        return np.clip(rng.normal(0, 0.25, 2), -jitter.shift, jitter.shift)
+    return rng.uniform(-jitter.shift, jitter.shift, 2)
+
+
+def paste(target: Placed, scene: np.ndarray) -> Placed:
+    """The target, cut out by its mask, on another picture of the patch's size."""
+    assert target.mask is not None
+    alpha = cv2.GaussianBlur(target.mask, (3, 3), 0).astype(np.float32)[..., None] / 255
+    image = alpha * target.image + (1 - alpha) * scene
+    return Placed(np.round(image).astype(np.uint8), np.zeros_like(target.padding), target.box, target.mask)
+
+
+def surround(target: Placed, scene: np.ndarray) -> Placed:
+    """Another picture where the patch reaches beyond the target's own."""
+    image = np.where(target.padding[..., None], scene, target.image)
+    return Placed(image, np.zeros_like(target.padding), target.box, target.mask)
+
+
+def scene(image: np.ndarray, size: int, rng: Generator) -> np.ndarray:
+    """A random square of a picture, at least a third of its shorter side, as a (size, size, 3) background."""
+    height, width = image.shape[:2]
+    side = int(rng.uniform(0.35, 1.0) * min(height, width))
+    y, x = rng.integers(0, height - side + 1), rng.integers(0, width - side + 1)
+    piece = image[y : y + side, x : x + side]
+    if rng.random() < 0.5:
+        piece = piece[:, ::-1]
+    return cv2.resize(np.ascontiguousarray(piece), (size, size), interpolation=cv2.INTER_LINEAR)
+
+
+def occlude(target: Placed, cover: np.ndarray, rng: Generator) -> Placed:
+    """Hides a part of the target (a fifth to a half of its box) behind a rectangle or ellipse of another picture."""
+    x, y, w, h = target.box
+    size = target.image.shape[0]
+    along = rng.uniform(0.2, 0.5)
+    side = rng.integers(4)
+    cx = x + w * (along / 2 if side == 0 else 1 - along / 2 if side == 1 else rng.uniform(0.2, 0.8))
+    cy = y + h * (along / 2 if side == 2 else 1 - along / 2 if side == 3 else rng.uniform(0.2, 0.8))
+    half_w = w * (along / 2 if side < 2 else rng.uniform(0.3, 0.7))
+    half_h = h * (along / 2 if side >= 2 else rng.uniform(0.3, 0.7))
+    shape = np.zeros((size, size), np.uint8)
+    if rng.random() < 0.5:
+        cv2.rectangle(shape, (int(cx - half_w), int(cy - half_h)), (int(cx + half_w), int(cy + half_h)), 255, -1)
+    else:
+        axes = (max(1, int(1.2 * half_w)), max(1, int(1.2 * half_h)))
+        cv2.ellipse(shape, (int(cx), int(cy)), axes, rng.uniform(0, 180), 0, 360, 255, -1)
+    image = np.where(shape[..., None] > 0, cover, target.image)
+    return Placed(image, target.padding, target.box, target.mask)
+
+
+@dataclass(frozen=True)
+class Light:
+    """Photometric change; each probability is of one patch.
+
+    Attributes:
+        gain, colour: standard deviations of the logarithms of the overall and of each channel's gain.
+        contrast, gamma: standard deviations of their logarithms.
+        gray, blur, noise, coarse: probabilities of a grey picture, a blur (half of them in a direction), noise, and
+            a picture that lost its detail by shrinking.
+    """
+
+    gain: float = 0.2
+    colour: float = 0.08
+    contrast: float = 0.2
+    gamma: float = 0.15
+    gray: float = 0.08
+    blur: float = 0.2
+    noise: float = 0.15
+    coarse: float = 0.15
+
+
+def relight(image: np.ndarray, light: Light, gray: bool, rng: Generator) -> np.ndarray:
+    """Light, colour, contrast, blur and noise of an (S, S, 3) uint8 patch; ``gray`` is drawn by the caller, for it
+    belongs to the pair."""
+    if rng.random() < light.coarse:
+        small = int(image.shape[0] * rng.uniform(0.35, 0.8))
+        image = cv2.resize(cv2.resize(image, (small, small), interpolation=cv2.INTER_AREA), image.shape[1::-1])
+    if rng.random() < light.blur:
+        image = _blur(image, rng)
+    steps = np.linspace(0, 1, 256)[:, None]
+    curve = steps ** math.exp(rng.normal(0, light.gamma))
+    curve = (curve - 0.5) * math.exp(rng.normal(0, light.contrast)) + 0.5
+    curve = curve * math.exp(rng.normal(0, light.gain)) * np.exp(rng.normal(0, light.colour, 3))
+    table = np.clip(255 * curve, 0, 255).astype(np.uint8)[None]  # (1, 256, 3)
+    image = cv2.LUT(image, table)
+    if gray:
+        image = np.repeat(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None], 3, axis=2)
+    if rng.random() < light.noise:
+        noise = rng.standard_normal(image.shape, np.float32) * rng.uniform(2, 12)
+        image = np.clip(image + noise, 0, 255).astype(np.uint8)
+    return image
+
+
+def _blur(image: np.ndarray, rng: Generator) -> np.ndarray:
+    if rng.random() < 0.5:
+        return cv2.GaussianBlur(image, (0, 0), rng.uniform(0.5, 1.8))
+    length = int(rng.integers(3, 10))
+    kernel = np.zeros((length, length), np.float32)
+    kernel[length // 2] = 1 / length
+    centre = ((length - 1) / 2, (length - 1) / 2)
+    turned = cv2.warpAffine(kernel, cv2.getRotationMatrix2D(centre, rng.uniform(0, 180), 1.0), (length, length))
+    return cv2.filter2D(image, -1, turned / turned.sum())

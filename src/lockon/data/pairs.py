@@ -1,0 +1,203 @@
+"""Training pairs: a template patch and a search patch of the same target, a pure function of (seed, index)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+import torch
+from numpy.random import Generator
+from torch.utils.data import DataLoader, Dataset, Subset
+
+from lockon.crops import CropSpec
+from lockon.data.augment import Jitter, Light, Placed, occlude, paste, place, relight, scene, surround
+from lockon.data.sources import Shot, Still, Track, decode
+from lockon.errors import DataError
+from lockon.tracker import PairBatch
+
+
+@dataclass(frozen=True)
+class PairConfig:
+    """Which pairs are drawn.
+
+    Attributes:
+        clips: share of pairs from two frames of one track, at most ``max_gap`` frames apart.
+        regions: share of pairs whose target is a random part of a picture; the rest are annotated objects.
+        pasted: of the objects that have a mask, the share pasted on another picture, with ``distractors`` others.
+        absent: share of pairs whose search patch shows something else than the target.
+        occluded: share of search patches in which a part of the target is hidden.
+        smallest: objects with a side below this many pixels are not drawn.
+        template, search, moving: jitter of the template, of a still's search patch, of a clip's search patch.
+        light: photometric change of each patch.
+    """
+
+    clips: float = 0.4
+    regions: float = 0.15
+    pasted: float = 0.5
+    distractors: int = 2
+    absent: float = 0.08
+    occluded: float = 0.15
+    max_gap: int = 60
+    smallest: float = 14.0
+    template: Jitter = field(default_factory=lambda: Jitter(0.06, 0.0, 0.06, 3.0, 0.04))
+    search: Jitter = field(default_factory=lambda: Jitter(1.4, 0.5, 0.25, 12.0, 0.15))
+    moving: Jitter = field(default_factory=lambda: Jitter(1.4, 0.5, 0.25, 4.0, 0.06))
+    light: Light = field(default_factory=Light)
+
+
+class PairSampler:
+    """Draws pairs from stills and tracks.
+
+    Args:
+        stills, tracks: either may be empty; its share then falls to the other.
+        template, search: the model's crops.
+
+    Raises:
+        DataError: nothing to draw from.
+    """
+
+    def __init__(
+        self,
+        stills: Sequence[Still],
+        tracks: Sequence[Track],
+        config: PairConfig,
+        template: CropSpec,
+        search: CropSpec,
+    ) -> None:
+        self.config, self.template, self.search = config, template, search
+        self.stills = list(stills)
+        self.tracks = [t for t in tracks if len(t.visible) > 1]
+        big = config.smallest
+        self.objects = [(s, n) for s in self.stills for n, b in enumerate(s.boxes) if min(b[2:]) >= big]
+        self.cutouts = [(s, n) for s, n in self.objects if s.mask is not None]
+        if not self.tracks and not self.stills:
+            raise DataError("no training data: give images=PATH or clips=PATH")
+
+    def draw(self, rng: Generator) -> PairBatch:
+        """One pair, as a batch without its first dimension."""
+        c = self.config
+        first, second, moving = self._shots(rng)
+        flip = rng.random() < 0.5
+        flip_search = flip if rng.random() < 0.8 else not flip
+        template = place(first, self.template, c.template, flip, rng)
+        if rng.random() < c.absent:
+            second, moving = self._other(rng), False
+            present = False
+        else:
+            present = True
+        search = place(second, self.search, c.moving if moving else c.search, flip_search, rng)
+        narrow = not moving and search.padding.mean() > 0.25  # a picture that its target fills
+        if search.mask is not None and (narrow or rng.random() < c.pasted):
+            search = self._paste(search, rng)
+            if template.mask is not None and rng.random() < 0.3:
+                template = paste(template, scene(self._picture(rng), self.template.size, rng))
+        elif narrow and rng.random() < 0.7:
+            search = surround(search, scene(self._picture(rng), self.search.size, rng))
+        if rng.random() < c.occluded:
+            search = occlude(search, scene(self._picture(rng), self.search.size, rng), rng)
+        return self._pack(template, search, present, rng)
+
+    def _shots(self, rng: Generator) -> tuple[Shot, Shot, bool]:
+        """Two pictures of one target, and whether they are from a clip."""
+        c = self.config
+        if self.tracks and (not self.stills or rng.random() < c.clips):
+            track = self.tracks[rng.integers(len(self.tracks))]
+            visible = track.visible
+            one = visible[rng.integers(len(visible))]
+            near = [i for i in visible if i != one and abs(i - one) <= c.max_gap]
+            two = near[rng.integers(len(near))] if near else one
+            return track.shot(one), track.shot(two), True
+        shot = self._region(rng) if not self.objects or rng.random() < c.regions else self._object(rng)
+        return shot, shot, False
+
+    def _object(self, rng: Generator) -> Shot:
+        still, number = self.objects[rng.integers(len(self.objects))]
+        return still.shot(number)
+
+    def _region(self, rng: Generator) -> Shot:
+        """A random part of a picture as a target that has no name."""
+        image = self._picture(rng)
+        height, width = image.shape[:2]
+        extent = min(height, width) * rng.uniform(0.12, 0.45)
+        stretch = np.exp(np.clip(rng.normal(0, 0.35), -0.8, 0.8))
+        w, h = min(extent * stretch, 0.9 * width), min(extent / stretch, 0.9 * height)
+        return Shot(image, (rng.uniform(0, width - w), rng.uniform(0, height - h), w, h))
+
+    def _other(self, rng: Generator) -> Shot:
+        return self._object(rng) if self.objects and rng.random() < 0.7 else self._region(rng)
+
+    def _picture(self, rng: Generator) -> np.ndarray:
+        if self.stills:
+            return decode(self.stills[rng.integers(len(self.stills))].image)
+        track = self.tracks[rng.integers(len(self.tracks))]
+        return decode(track.frames[rng.integers(len(track.frames))])
+
+    def _paste(self, search: Placed, rng: Generator) -> Placed:
+        """The target on another background, behind it objects that are not the target."""
+        background = scene(self._picture(rng), self.search.size, rng)
+        for _ in range(rng.integers(self.config.distractors + 1)):
+            still, number = self.cutouts[rng.integers(len(self.cutouts))]
+            shot = still.shot(number)
+            if shot.mask is not None:
+                other = place(shot, self.search, Jitter(1.9, 0.0, 0.35, 15.0, 0.2), rng.random() < 0.5, rng)
+                background = paste(other, background).image
+        return paste(search, background)
+
+    def _pack(self, template: Placed, search: Placed, present: bool, rng: Generator) -> PairBatch:
+        gray = bool(rng.random() < self.config.light.gray)
+        images = [relight(p.image, self.config.light, gray, rng) for p in (template, search)]
+        for image, patch in zip(images, (template, search), strict=True):
+            image[patch.padding] = 0
+        return PairBatch(
+            torch.from_numpy(images[0]).permute(2, 0, 1),
+            torch.from_numpy(template.padding),
+            torch.from_numpy(images[1]).permute(2, 0, 1),
+            torch.from_numpy(search.padding),
+            torch.tensor(search.box, dtype=torch.float32) / self.search.size,
+            torch.tensor(present),
+        )
+
+
+class PairDataset(Dataset[PairBatch]):
+    """Pair number ``index`` of a run with ``seed``, whatever the number of workers and restarts."""
+
+    def __init__(self, sampler: PairSampler, pairs: int, seed: int) -> None:
+        self.sampler, self.pairs, self.seed = sampler, pairs, seed
+
+    def __len__(self) -> int:
+        return self.pairs
+
+    def __getitem__(self, index: int) -> PairBatch:
+        return self.sampler.draw(np.random.default_rng([self.seed, index]))
+
+
+def pair_loader(dataset: PairDataset, batch: int, start: int, workers: int) -> DataLoader[PairBatch]:
+    """Batches of pairs in order, from pair ``start`` on."""
+    return DataLoader(
+        Subset(dataset, range(start, len(dataset))),
+        batch_size=batch,
+        num_workers=workers,
+        drop_last=True,
+        worker_init_fn=_quiet_worker,
+        persistent_workers=False,
+        prefetch_factor=4 if workers else None,
+    )
+
+
+def _quiet_worker(_: int) -> None:
+    cv2.setNumThreads(0)  # the pictures are small, and the cores belong to the network
+    torch.set_num_threads(1)
+
+
+def select_sources(data: Mapping[str, Sequence[str]]) -> tuple[list[str], list[str]]:
+    """The patterns of ``images`` and ``clips`` in ``--data NAME=PATH`` arguments.
+
+    Raises:
+        DataError: another name.
+    """
+    unknown = sorted(set(data) - {"images", "clips"})
+    if unknown:
+        raise DataError(f"unknown data {', '.join(unknown)}: this recipe reads images=PATH and clips=PATH")
+    return list(data.get("images", ())), list(data.get("clips", ()))

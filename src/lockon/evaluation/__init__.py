@@ -1,0 +1,1 @@
+"""How well a track agrees with the annotation."""

@@ -1,0 +1,407 @@
+"""STARK: Learning Spatio-Temporal Transformer for Visual Tracking (Yan et al., ICCV 2021, arXiv 2103.17154).
+
+A CNN describes template and search patch; a transformer encoder mixes the tokens of both; a decoder with one query
+asks where the target is; the answer, compared with every search token, weights the search features, and two corner
+maps give the box. No window, no penalty, no smoothing: the predicted box is the next state.
+
+STARK-S has one template; STARK-ST a second one, taken anew from the video where a score head trusts the box. Where
+paper and official code (researchmm/Stark) differ, the code is followed, as in the depth of the corner head
+(``nn.heads.CornerHead``).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from lockon.boxes import clip_box, cxcywh_to_xyxy, iou_and_giou, xywh_to_xyxy, xyxy_to_cxcywh
+from lockon.crops import CropSpec, Window
+from lockon.nn.attention import MultiHeadAttention
+from lockon.nn.heads import MLP, CornerHead
+from lockon.nn.position import sine_position
+from lockon.nn.resnet import ResNet, ResNetConfig
+from lockon.tracker import PairBatch, Result, State, TrackingModel
+
+PIXEL_MEAN = (0.485, 0.456, 0.406)
+PIXEL_STD = (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True)
+class StarkConfig:
+    """A STARK network, its crops, its online rules and the weights of its loss.
+
+    Attributes:
+        template, search: crops (section 4.1).
+        backbone: the CNN; its stride is the size of a token in pixels.
+        dim, heads, feedforward, encoder_layers, decoder_layers, dropout: the transformer (section 3.1).
+        head: channels of the corner head's convolutions.
+        score_head: whether a score head reads the decoder's output (section 3.2) and says if the target is there.
+        templates: 1, or 2 with a dynamic one (section 3.2), which every ``update_interval`` frames is taken anew if
+            the score is above ``update_above``.
+        margin: a tracked box keeps this many pixels inside the frame.
+        found_above: a result is ``found`` where its score is above this.
+        start_similar: the encoder's keys start equal to its queries, so that attention begins as similarity and
+            matching need not be found first; for training from nothing.
+        giou_weight, l1_weight: of the box loss (section 3.1).
+        corner_weight, similarity_weight, score_weight: of three more terms, not in the paper, that make training
+            from scratch on little data possible; 0 leaves them out.
+    """
+
+    template: CropSpec = CropSpec(2.0, 128)
+    search: CropSpec = CropSpec(5.0, 320)
+    backbone: ResNetConfig = field(default_factory=ResNetConfig)
+    dim: int = 256
+    heads: int = 8
+    feedforward: int = 2048
+    encoder_layers: int = 6
+    decoder_layers: int = 6
+    dropout: float = 0.1
+    head: tuple[int, ...] = (256, 128, 64, 32)
+    score_head: bool = False
+    templates: int = 1
+    update_interval: int = 200
+    update_above: float = 0.5
+    margin: float = 10.0
+    found_above: float = -1.0
+    start_similar: bool = False
+    giou_weight: float = 2.0
+    l1_weight: float = 5.0
+    corner_weight: float = 0.0
+    similarity_weight: float = 0.0
+    score_weight: float = 0.0
+
+
+class Tokens(NamedTuple):
+    """A patch as the transformer sees it: the memory of a template.
+
+    Attributes:
+        x: (B, N, C) features.
+        position: (B, N, C) position encoding.
+        padding: (B, N) bool, true = outside the frame.
+    """
+
+    x: Tensor
+    position: Tensor
+    padding: Tensor
+
+
+class StarkPrediction(NamedTuple):
+    """The network's answer for a batch of search patches.
+
+    Attributes:
+        boxes: (B, 4) centre and size relative to the search patch (0 to 1); the size may be negative.
+        score: (B,) 0 to 1: the score head's probability that the target is in view; without a score head, how
+            concentrated the two corner maps are (uncalibrated).
+        score_logit: (B,) the score head's output before the sigmoid; zeros without one.
+        corners: (B, 2, H, W) corner maps before the softmax.
+        similarity: (B, H, W) product of the decoder's output with every search token.
+    """
+
+    boxes: Tensor
+    score: Tensor
+    score_logit: Tensor
+    corners: Tensor
+    similarity: Tensor
+
+
+class EncoderLayer(nn.Module):
+    """Self-attention and feed-forward, normalised after the sum; positions join queries and keys only."""
+
+    def __init__(self, dim: int, heads: int, feedforward: int, dropout: float) -> None:
+        super().__init__()
+        self.self_attn = MultiHeadAttention(dim, heads, dropout)
+        self.linear1, self.linear2 = nn.Linear(dim, feedforward), nn.Linear(feedforward, dim)
+        self.norm1, self.norm2 = nn.LayerNorm(dim), nn.LayerNorm(dim)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, position: Tensor, padding: Tensor) -> Tensor:
+        """(B, N, C), (B, N, C), (B, N) to (B, N, C)."""
+        query = x + position
+        x = self.norm1(x + self.dropout(self.self_attn(query, query, x, padding)))
+        return self.norm2(x + self.dropout(self.linear2(self.dropout(F.relu(self.linear1(x))))))
+
+
+class DecoderLayer(nn.Module):
+    """Self-attention of the queries, cross-attention to the memory, feed-forward."""
+
+    def __init__(self, dim: int, heads: int, feedforward: int, dropout: float) -> None:
+        super().__init__()
+        self.self_attn = MultiHeadAttention(dim, heads, dropout)
+        self.multihead_attn = MultiHeadAttention(dim, heads, dropout)
+        self.linear1, self.linear2 = nn.Linear(dim, feedforward), nn.Linear(feedforward, dim)
+        self.norm1, self.norm2, self.norm3 = nn.LayerNorm(dim), nn.LayerNorm(dim), nn.LayerNorm(dim)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, query: Tensor, memory: Tensor, position: Tensor, padding: Tensor) -> Tensor:
+        """(B, Q, C) content and query embedding, (B, N, C) memory and positions, (B, N), to (B, Q, C)."""
+        x = self.norm1(x + self.dropout(self.self_attn(x + query, x + query, x)))
+        x = self.norm2(x + self.dropout(self.multihead_attn(x + query, memory + position, memory, padding)))
+        return self.norm3(x + self.dropout(self.linear2(self.dropout(F.relu(self.linear1(x))))))
+
+
+class Stack(nn.Module):
+    """Layers under the official names."""
+
+    norm: nn.LayerNorm
+
+    def __init__(self, layers: Iterable[nn.Module]) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(layers)
+
+
+class Transformer(nn.Module):
+    """Encoder over all tokens, decoder with learned queries."""
+
+    def __init__(self, config: StarkConfig) -> None:
+        super().__init__()
+        shape = (config.dim, config.heads, config.feedforward, config.dropout)
+        self.encoder = Stack(EncoderLayer(*shape) for _ in range(config.encoder_layers))
+        self.decoder = Stack(DecoderLayer(*shape) for _ in range(config.decoder_layers))
+        self.decoder.norm = nn.LayerNorm(config.dim)
+        for parameter in self.parameters():
+            if parameter.dim() > 1:
+                nn.init.xavier_uniform_(parameter)
+        if config.start_similar:
+            for name, weight in self.encoder.named_parameters():
+                if name.endswith("in_proj_weight"):
+                    query, key, _ = weight.data.chunk(3)
+                    key.copy_(query)
+
+    def forward(self, x: Tensor, position: Tensor, padding: Tensor, query: Tensor) -> tuple[Tensor, Tensor]:
+        """Tokens (B, N, C), (B, N, C), (B, N) and queries (Q, C) to the decoder's output (B, Q, C) and the
+        encoder's memory (B, N, C)."""
+        for layer in self.encoder.layers:
+            x = layer(x, position, padding)
+        query = query.expand(x.shape[0], -1, -1)
+        out = torch.zeros_like(query)
+        for layer in self.decoder.layers:
+            out = layer(out, query, x, position, padding)
+        return self.decoder.norm(out), x
+
+
+class Stark(TrackingModel):
+    """The STARK-S network with its online rules and loss."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, config: StarkConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.template_crop, self.search_crop = config.template, config.search
+        self.backbone = ResNet(config.backbone)
+        self.bottleneck = nn.Conv2d(config.backbone.channels, config.dim, 1)
+        self.transformer = Transformer(config)
+        self.query_embed = nn.Embedding(1, config.dim)
+        self.box_head = CornerHead(config.dim, config.head)
+        self.cls_head = MLP(config.dim, config.dim, config.dim, 1) if config.score_head else None
+        self.register_buffer("mean", 255 * torch.tensor(PIXEL_MEAN)[:, None, None], persistent=False)
+        self.register_buffer("std", 255 * torch.tensor(PIXEL_STD)[:, None, None], persistent=False)
+
+    def memorize(self, images: Tensor, padding: Tensor) -> Tokens:
+        """Template patches (B, 3, S, S), 0 to 255, and their padding (B, S, S) to tokens."""
+        return self._embed(images, padding)
+
+    def remember(self, memory: Tokens | None, template: Tokens) -> Tokens:
+        """The first template for good, and with ``templates=2`` the newest behind it."""
+        if self.config.templates == 1:
+            return template
+        tokens = template.x.shape[1]
+        first = template if memory is None else Tokens(*(part[:, :tokens] for part in memory))
+        return Tokens(*(torch.cat(pair, dim=1) for pair in zip(first, template, strict=True)))
+
+    def forward(self, images: Tensor, padding: Tensor, memory: Tokens) -> StarkPrediction:
+        """Search patches (B, 3, S, S), 0 to 255, their padding (B, S, S) and their templates' tokens to boxes."""
+        search = self._embed(images, padding)
+        x, position, mask = (torch.cat(pair, dim=1) for pair in zip(memory, search, strict=True))
+        hs, encoded = self.transformer(x, position, mask, self.query_embed.weight)
+        return self.predict(hs, encoded[:, -search.x.shape[1] :])
+
+    def predict(self, hs: Tensor, encoded: Tensor) -> StarkPrediction:
+        """The heads: the decoder's output (B, 1, C) and the encoded search tokens (B, H * W, C) to a prediction."""
+        side = int(encoded.shape[1] ** 0.5)
+        similarity = encoded @ hs.transpose(1, 2)  # (B, H * W, 1)
+        attended = (encoded * similarity).transpose(1, 2).unflatten(2, (side, side))  # (B, C, H, W)
+        corners = self.box_head(attended)
+        if self.cls_head is None:
+            logit = hs.new_zeros(hs.shape[0])
+            score = _concentration(corners.scores)
+        else:
+            logit = self.cls_head(hs)[:, 0, 0].float()
+            score = logit.sigmoid()
+        return StarkPrediction(
+            xyxy_to_cxcywh(corners.boxes),
+            score,
+            logit,
+            corners.scores,
+            similarity[..., 0].unflatten(1, (side, side)),
+        )
+
+    def resolve(
+        self,
+        prediction: StarkPrediction,
+        windows: Sequence[Window],
+        states: Sequence[State],
+        frame_size: tuple[int, int],
+    ) -> list[tuple[State, Result]]:
+        """The predicted box, clipped to the frame, is the result and the next state (section 3.1)."""
+        c = self.config
+        out = []
+        for box, score, window, state in zip(*prediction[:2], windows, states, strict=True):
+            clipped = clip_box(window.to_frame(box.tolist()), *frame_size, c.margin)
+            frame = state.frame + 1
+            due = c.templates > 1 and frame % c.update_interval == 0 and score.item() > c.update_above
+            result = Result(clipped, score.item(), score.item() > c.found_above)
+            out.append((State(clipped, state.memory, frame, refresh=due), result))
+        return out
+
+    def loss(self, batch: PairBatch) -> dict[str, Tensor]:
+        """The paper's box loss on the pairs that show the target, and the configured extra terms."""
+        c = self.config
+        memory = self.remember(None, self.memorize(batch.template, batch.template_padding))
+        out = self(batch.search, batch.search_padding, memory)
+        truth = xywh_to_xyxy(batch.boxes).clamp(0, 1)[batch.present]
+        losses = box_loss(cxcywh_to_xyxy(out.boxes[batch.present]), truth, c.giou_weight, c.l1_weight)
+        total = losses["box"]
+        if c.corner_weight:
+            losses["corner"] = corner_loss(out.corners[batch.present], truth)
+            total = total + c.corner_weight * losses["corner"]
+        if c.similarity_weight:
+            losses["similarity"] = similarity_loss(out.similarity / c.dim**0.5, batch.boxes, batch.present)
+            total = total + c.similarity_weight * losses["similarity"]
+        if c.score_weight:
+            losses["score"] = F.binary_cross_entropy_with_logits(out.score_logit, batch.present.float())
+            total = total + c.score_weight * losses["score"]
+        return losses | {"total": total}
+
+    def _embed(self, images: Tensor, padding: Tensor) -> Tokens:
+        x = self.bottleneck(self.backbone((images.to(self.mean.dtype) - self.mean) / self.std))  # (B, C, h, w)
+        stride = self.config.backbone.stride
+        padding = padding[:, ::stride, ::stride]
+        position = sine_position(padding, x.shape[1])
+        return Tokens(x.flatten(2).transpose(1, 2), position.flatten(2).transpose(1, 2), padding.flatten(1))
+
+
+def _concentration(scores: Tensor) -> Tensor:
+    """(B, 2, H, W) corner maps to (B,): the largest probability mass of two by two cells, of the less sure corner."""
+    p = scores.flatten(2).float().softmax(-1).unflatten(-1, scores.shape[-2:])
+    return 4 * F.avg_pool2d(p, 2, stride=1).flatten(2).amax(-1).amin(-1)
+
+
+def box_loss(predicted: Tensor, truth: Tensor, giou_weight: float, l1_weight: float) -> dict[str, Tensor]:
+    """Generalised IoU and L1 of x1, y1, x2, y2 boxes (section 3.1, equation 3).
+
+    As in the official code, a batch in which any predicted box is inverted has no GIoU term.
+
+    Args:
+        predicted, truth: (N, 4).
+
+    Returns:
+        "box" (weighted sum), "giou" (1 - GIoU), "l1" and "iou", each the mean over boxes.
+    """
+    l1 = F.l1_loss(predicted, truth) if len(truth) else predicted.sum()
+    if len(truth) and bool((predicted[:, 2:] >= predicted[:, :2]).all()):
+        iou, giou = (x.mean() for x in iou_and_giou(predicted, truth))
+        giou_term = 1 - giou
+    else:
+        iou = giou_term = l1.new_zeros(())
+    return {"box": giou_weight * giou_term + l1_weight * l1, "giou": giou_term, "l1": l1, "iou": iou.detach()}
+
+
+def corner_loss(scores: Tensor, truth: Tensor) -> Tensor:
+    """Cross-entropy of the corner maps with the corner spread over its four nearest cells.
+
+    The soft-argmax alone tells a map its mean, not its shape; this term makes it peak, which is what speeds up
+    training from scratch.
+
+    Args:
+        scores: (N, 2, H, W) before the softmax.
+        truth: (N, 4) x1, y1, x2, y2 relative to the map (0 to 1).
+    """
+    size = scores.shape[-1]
+    if not len(truth):
+        return scores.sum()
+    place = (truth.unflatten(1, (2, 2)) * size).clamp(0, size - 1)  # (N, corner, xy) in cells
+    cells = torch.arange(size, device=place.device)
+    near = (1 - (place[..., None] - cells).abs()).clamp(min=0)  # (N, corner, xy, size)
+    target = near[:, :, 1, :, None] * near[:, :, 0, None, :]  # (N, corner, H, W)
+    return -(target * scores.flatten(2).float().log_softmax(-1).unflatten(-1, (size, size))).sum((2, 3)).mean()
+
+
+def similarity_loss(logits: Tensor, boxes: Tensor, present: Tensor) -> Tensor:
+    """Binary cross-entropy of the similarity map with the cells whose centre lies in the box, halves weighted alike.
+
+    Args:
+        logits: (B, H, W).
+        boxes: (B, 4) x, y, w, h relative to the map.
+        present: (B,) bool; where false, no cell belongs to the target.
+    """
+    size = logits.shape[-1]
+    centres = (torch.arange(size, device=boxes.device) + 0.5) / size
+    low, high = boxes[:, :2, None], (boxes[:, :2] + boxes[:, 2:])[..., None]
+    inside = (centres > low) & (centres < high)  # (B, xy, size)
+    target = (inside[:, 1, :, None] & inside[:, 0, None, :] & present[:, None, None]).float()
+    each = F.binary_cross_entropy_with_logits(logits.float(), target, reduction="none")
+    positive, negative = target.sum().clamp(min=1), (1 - target).sum().clamp(min=1)
+    return 0.5 * ((each * target).sum() / positive + (each * (1 - target)).sum() / negative)
+
+
+def official_name(name: str) -> str:
+    """A parameter's name here, from its name in the official checkpoints."""
+    name = name.replace("backbone.0.body.", "backbone.", 1)
+    name = re.sub(r"^box_head\.conv(\d)_(tl|br)\.", lambda m: f"box_head.{m[2]}.{int(m[1]) - 1}.", name)
+    return re.sub(r"^cls_head\.layers\.(\d)\.", lambda m: f"cls_head.{2 * int(m[1])}.", name)
+
+
+def stark_s50() -> Stark:
+    """STARK-S50: ResNet-50 to its third stage, one template."""
+    return Stark(StarkConfig())
+
+
+def stark_st50() -> Stark:
+    """STARK-ST50: ResNet-50, a dynamic template and a score head."""
+    return Stark(StarkConfig(templates=2, score_head=True, found_above=0.5))
+
+
+def stark_st101() -> Stark:
+    """STARK-ST101: ST50 with ResNet-101."""
+    config = StarkConfig(templates=2, score_head=True, found_above=0.5)
+    return Stark(replace(config, backbone=ResNetConfig(layers=(3, 4, 23))))
+
+
+def stark_tiny() -> Stark:
+    """STARK's design at a size that runs in real time on two CPU cores, with a score head."""
+    return Stark(
+        StarkConfig(
+            template=CropSpec(2.0, 80),
+            search=CropSpec(4.0, 160),
+            backbone=ResNetConfig(
+                layers=(2, 2, 2),
+                widths=(32, 64, 128),
+                strides=(1, 2, 1),
+                dilations=(1, 1, 2),
+                block="basic",
+                stem=32,
+                frozen_norm=False,
+            ),
+            dim=128,
+            heads=4,
+            feedforward=512,
+            encoder_layers=2,
+            decoder_layers=2,
+            dropout=0.0,
+            head=(64, 64, 32, 16),
+            score_head=True,
+            found_above=0.5,
+            start_similar=True,
+            corner_weight=0.5,
+            similarity_weight=1.0,
+            score_weight=0.5,
+        )
+    )

@@ -1,0 +1,35 @@
+"""Multi-head attention."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class MultiHeadAttention(nn.Module):
+    """Scaled dot-product attention (Vaswani et al., 2017), with the parameter names of ``nn.MultiheadAttention``.
+
+    Batch first, and ``padding`` is one mask for all queries; nothing else of PyTorch's module is needed here.
+    """
+
+    def __init__(self, dim: int, heads: int, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.heads, self.dropout = heads, dropout
+        self.in_proj_weight = nn.Parameter(torch.empty(3 * dim, dim))  # query, key, value
+        self.in_proj_bias = nn.Parameter(torch.zeros(3 * dim))
+        self.out_proj = nn.Linear(dim, dim)
+        nn.init.xavier_uniform_(self.in_proj_weight)
+        nn.init.zeros_(self.out_proj.bias)
+
+    def forward(self, query: Tensor, key: Tensor, value: Tensor, padding: Tensor | None = None) -> Tensor:
+        """(B, Lq, C), (B, Lk, C), (B, Lk, C) and (B, Lk) bool, true = not attended to, give (B, Lq, C)."""
+        weights, biases = self.in_proj_weight.chunk(3), self.in_proj_bias.chunk(3)
+        q, k, v = (
+            F.linear(x, w, b).unflatten(-1, (self.heads, -1)).transpose(1, 2)  # (B, heads, L, C / heads)
+            for x, w, b in zip((query, key, value), weights, biases, strict=True)
+        )
+        mask = None if padding is None else ~padding[:, None, None, :]
+        dropout = self.dropout if self.training else 0.0
+        out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout)
+        return self.out_proj(out.transpose(1, 2).flatten(2))

@@ -1,0 +1,231 @@
+"""The one flow: frame, crop, network, resolve, result; for one target or many.
+
+The network is pure and batched, the state of a target is one explicit value. A model file supplies the network and
+the paper's online rules; this file runs them and knows no paper.
+"""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from lockon.boxes import Box, check_box
+from lockon.crops import CropSpec, Patch, Window, crop
+from lockon.errors import BoxError
+from lockon.frames import as_rgb
+
+
+@dataclass(frozen=True)
+class Result:
+    """Where a target is in one frame.
+
+    Attributes:
+        box: x, y, w, h in frame pixels.
+        score: how sure the tracker is, 0 to 1; what it measures is the model's own (see its docstring).
+        found: false where the model takes the target to be out of view; ``box`` is then the last place searched.
+        mask: (height, width) bool of the frame's size, from models that segment, else None.
+        times: milliseconds spent in "crop", "network" and "resolve" for the whole frame (all targets together).
+    """
+
+    box: Box
+    score: float
+    found: bool
+    mask: np.ndarray | None = None
+    times: dict[str, float] = field(default_factory=dict, compare=False)
+
+
+@dataclass(frozen=True)
+class State:
+    """Everything that changes per target: nothing else remembers anything.
+
+    Attributes:
+        box: x, y, w, h in frame pixels: the next frame is searched around it.
+        memory: what the model keeps of the target: a named tuple of tensors with a batch dimension of 1.
+        frame: frames since the first.
+        refresh: the model asks for a new template, cut around ``box`` from the frame just seen.
+    """
+
+    box: Box
+    memory: Any
+    frame: int = 0
+    refresh: bool = False
+
+
+class TrackingModel(nn.Module, ABC):
+    """What a paper's file provides: a pure, batched network, and its online rules."""
+
+    template_crop: CropSpec
+    search_crop: CropSpec
+
+    @abstractmethod
+    def memorize(self, images: Tensor, padding: Tensor) -> Any:
+        """All that can be computed once per template.
+
+        Args:
+            images: (B, 3, S, S) RGB template patches, 0 to 255, uint8 or float.
+            padding: (B, S, S) bool, true outside the frame.
+
+        Returns:
+            A named tuple of tensors whose first dimension is B.
+        """
+
+    def remember(self, memory: Any | None, template: Any) -> Any:
+        """A target's memory with a new template in it; ``memory`` is None on the first frame."""
+        return template
+
+    @abstractmethod
+    def forward(self, images: Tensor, padding: Tensor, memory: Any) -> Any:
+        """Search patches against memories: (B, 3, S, S) and (B, S, S) as in ``memorize``; a named tuple of tensors."""
+
+    @abstractmethod
+    def resolve(
+        self, prediction: Any, windows: Sequence[Window], states: Sequence[State], frame_size: tuple[int, int]
+    ) -> list[tuple[State, Result]]:
+        """The online rules: the prediction (on the CPU), the windows and states it belongs to, the frame's (width,
+        height), to each target's next state and result."""
+
+    @abstractmethod
+    def loss(self, batch: PairBatch) -> dict[str, Tensor]:
+        """The training losses of a batch by name, each a scalar; "total" is what is minimised."""
+
+
+class PairBatch(NamedTuple):
+    """Training pairs.
+
+    Attributes:
+        template, search: (B, 3, S, S) uint8 RGB patches, each of its crop's size.
+        template_padding, search_padding: (B, S, S) bool, true outside the frame.
+        boxes: (B, 4) float32 x, y, w, h of the target relative to the search patch (0 to 1).
+        present: (B,) bool, false where the search patch does not show the target.
+    """
+
+    template: Tensor
+    template_padding: Tensor
+    search: Tensor
+    search_padding: Tensor
+    boxes: Tensor
+    present: Tensor
+
+    def to(self, device: torch.device) -> PairBatch:
+        """The same pairs on a device."""
+        return PairBatch(*(x.to(device, non_blocking=True) for x in self))
+
+
+class Tracker:
+    """Follows one or several targets through frames, with OpenCV's habit: ``init``, then ``update`` per frame.
+
+    Example:
+        >>> tracker = lockon.load("stark-tiny")
+        >>> tracker.init(frames[0], (x, y, w, h))
+        >>> for frame in frames[1:]:
+        ...     result = tracker.update(frame)
+    """
+
+    def __init__(self, model: TrackingModel, device: torch.device | str = "cpu") -> None:
+        self.device = torch.device(device)
+        self.model = model.to(self.device).eval()
+        self.states: list[State] = []
+        self._single = False
+
+    @property
+    def started(self) -> bool:
+        """Whether ``init`` was called."""
+        return bool(self.states)
+
+    @torch.inference_mode()
+    def init(self, frame: Any, boxes: Sequence[float] | Sequence[Sequence[float]]) -> Result | list[Result]:
+        """Starts on a frame.
+
+        Args:
+            frame: (height, width, 3) uint8 RGB array or tensor; grey, 16-bit and alpha images are converted.
+            boxes: one x, y, w, h in pixels, or a sequence of them for several targets.
+
+        Returns:
+            The given box as a result, or a list of them.
+
+        Raises:
+            BoxError: a box that is not four finite numbers, has no area or lies outside the frame.
+            SourceError: something that is not an image.
+        """
+        image = as_rgb(frame)
+        height, width = image.shape[:2]
+        given, single = _box_list(boxes)
+        checked = [check_box(box, width, height) for box in given]
+        start = time.perf_counter()
+        templates = self._memorize(image, checked)
+        times = {"crop": 0.0, "network": 1000 * (time.perf_counter() - start), "resolve": 0.0}
+        self.states = [State(b, self.model.remember(None, t)) for b, t in zip(checked, templates, strict=True)]
+        self._single = single
+        results = [Result(box, 1.0, True, times=times) for box in checked]
+        return results[0] if single else results
+
+    @torch.inference_mode()
+    def update(self, frame: Any) -> Result | list[Result]:
+        """Finds the targets in the next frame, all in one batched forward.
+
+        Returns:
+            A result, or a list of them in the order of the boxes given to ``init``.
+
+        Raises:
+            BoxError: called before ``init``.
+            SourceError: something that is not an image.
+        """
+        if not self.states:
+            raise BoxError("update() was called before init(): give the tracker a first frame and a box")
+        image = as_rgb(frame)
+        start = time.perf_counter()
+        patches = [crop(image, state.box, self.model.search_crop) for state in self.states]
+        images, padding = self._batch(patches)
+        cropped = time.perf_counter()
+        prediction = self.model(images, padding, _stack([state.memory for state in self.states]))
+        prediction = type(prediction)(*(x.cpu() for x in prediction))
+        computed = time.perf_counter()
+        resolved = self.model.resolve(
+            prediction, [p.window for p in patches], self.states, (image.shape[1], image.shape[0])
+        )
+        self.states = self._refresh(image, [state for state, _ in resolved])
+        end = time.perf_counter()
+        times = {"crop": cropped - start, "network": computed - cropped, "resolve": end - computed}
+        times = {stage: 1000 * seconds for stage, seconds in times.items()}
+        results = [Result(r.box, r.score, r.found, r.mask, times) for _, r in resolved]
+        return results[0] if self._single else results
+
+    def _memorize(self, image: np.ndarray, boxes: Sequence[Box]) -> list[Any]:
+        """A template of each box, computed in one batch."""
+        memory = self.model.memorize(*self._batch([crop(image, box, self.model.template_crop) for box in boxes]))
+        return [type(memory)(*(x[i : i + 1] for x in memory)) for i in range(len(boxes))]
+
+    def _refresh(self, image: np.ndarray, states: list[State]) -> list[State]:
+        """The states, those that asked for it with a new template from this frame."""
+        due = [i for i, state in enumerate(states) if state.refresh]
+        for i, template in zip(due, self._memorize(image, [states[i].box for i in due]) if due else [], strict=True):
+            memory = self.model.remember(states[i].memory, template)
+            states[i] = replace(states[i], memory=memory, refresh=False)
+        return states
+
+    def _batch(self, patches: Sequence[Patch]) -> tuple[Tensor, Tensor]:
+        images = torch.from_numpy(np.stack([p.image for p in patches])).to(self.device)
+        padding = torch.from_numpy(np.stack([p.padding for p in patches])).to(self.device)
+        return images.permute(0, 3, 1, 2), padding
+
+
+def _stack(memories: Sequence[Any]) -> Any:
+    if len(memories) == 1:
+        return memories[0]
+    return type(memories[0])(*(torch.cat(parts) for parts in zip(*memories, strict=True)))
+
+
+def _box_list(boxes: Any) -> tuple[list[Sequence[float]], bool]:
+    """One box or several, as a list and whether it was one."""
+    rows = boxes.tolist() if isinstance(boxes, (np.ndarray, Tensor)) else list(boxes)
+    if not rows:
+        raise BoxError("no box was given; a box is x, y, w, h in pixels")
+    single = not isinstance(rows[0], Iterable) or isinstance(rows[0], str)
+    return ([rows] if single else rows), single

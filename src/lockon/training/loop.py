@@ -1,0 +1,237 @@
+"""The training loop: one process, one device, resumable after a kill."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+import math
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lockon import registry
+from lockon.data.pairs import PairDataset, PairSampler, pair_loader, select_sources
+from lockon.data.sources import read_clips, read_images
+from lockon.errors import DataError
+from lockon.tracker import PairBatch, TrackingModel
+from lockon.training.recipe import OptimizerConfig, Recipe
+from lockon.weights import save_weights
+
+CHECKPOINT = "checkpoint.pt"
+WEIGHTS = "weights.safetensors"
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What a line of the log says: pairs seen so far and in all, mean losses since the last line, learning rate,
+    pairs per second."""
+
+    pairs: int
+    total: int
+    losses: dict[str, float]
+    lr: float
+    speed: float
+
+
+def train(
+    recipe: Recipe,
+    data: Mapping[str, Sequence[str]],
+    out: Path,
+    device: torch.device,
+    report: Callable[[Progress], None] = lambda _: None,
+) -> Path:
+    """Trains a model, going on from ``out``'s checkpoint if there is one.
+
+    Args:
+        data: source names to paths, tars or globs (``images``, ``clips``).
+        out: folder for the checkpoint, ``log.csv``, ``recipe.json`` and the averaged weights.
+
+    Returns:
+        Path of the weights (safetensors).
+
+    Raises:
+        DataError: data that cannot be read, or a checkpoint made by another recipe.
+    """
+    torch.manual_seed(recipe.seed)
+    model = registry.create_model(recipe.model).to(device).train()
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # twice as fast for convolutions
+    run = Run(recipe, model)
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "recipe.json").write_text(json.dumps(dataclasses.asdict(recipe), indent=1) + "\n")
+    if (out / CHECKPOINT).exists():
+        run.load(out / CHECKPOINT, device)
+    dataset = PairDataset(_sampler(recipe, data, model), recipe.pairs, recipe.seed)
+    loader = pair_loader(dataset, recipe.batch, run.step * recipe.batch, recipe.workers)
+    with Log(out / "log.csv", run.step) as log:
+        for progress in _steps(run, loader, device, recipe):
+            log.write(run.step, progress)
+            report(progress)
+            if run.step % recipe.save_every < recipe.log_every:
+                run.save(out / CHECKPOINT)
+    run.save(out / CHECKPOINT)
+    save_weights(run.ema, out / WEIGHTS, recipe.model)
+    return out / WEIGHTS
+
+
+def _sampler(recipe: Recipe, data: Mapping[str, Sequence[str]], model: TrackingModel) -> PairSampler:
+    images, clips = select_sources(data)
+    stills = [still for pattern in images for still in read_images(pattern)]
+    tracks = [track for pattern in clips for track in read_clips(pattern)]
+    return PairSampler(stills, tracks, recipe.data, model.template_crop, model.search_crop)
+
+
+class Run:
+    """All that training changes: weights, their average, the optimiser and the number of steps."""
+
+    def __init__(self, recipe: Recipe, model: TrackingModel) -> None:
+        self.recipe, self.model, self.step = recipe, model, 0
+        self.optimizer = make_optimizer(model, recipe.optimizer)
+        self.ema = {k: v.detach().clone() for k, v in model.state_dict().items()}
+        self.total = recipe.pairs // recipe.batch
+
+    def advance(self, batch: PairBatch) -> dict[str, Tensor]:
+        """One optimiser step; returns the losses."""
+        rate = learning_rate(self.recipe.optimizer, self.step, self.total)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate * group["factor"]
+        device = batch.search.device
+        with torch.autocast(device.type, torch.bfloat16, enabled=self.recipe.precision == "bfloat16"):
+            losses = self.model.loss(batch)
+        if not torch.isfinite(losses["total"]):
+            shown = {k: round(v.item(), 4) for k, v in losses.items()}
+            raise FloatingPointError(f"the loss is not finite at step {self.step}: {shown}")
+        self.optimizer.zero_grad(set_to_none=True)
+        losses["total"].backward()
+        nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.optimizer.clip)
+        self.optimizer.step()
+        self.step += 1
+        self._average()
+        return {k: v.detach() for k, v in losses.items()}
+
+    @torch.no_grad()
+    def _average(self) -> None:
+        decay = min(self.recipe.ema, (1 + self.step) / (10 + self.step))  # an early average forgets the start
+        for name, value in self.model.state_dict().items():
+            if value.is_floating_point():
+                self.ema[name].lerp_(value, 1 - decay)
+            else:
+                self.ema[name].copy_(value)
+
+    def save(self, path: Path) -> None:
+        """Writes a checkpoint in one move, so that a kill leaves the old or the new one."""
+        state = {
+            "recipe": json.dumps(dataclasses.asdict(self.recipe)),
+            "step": self.step,
+            "model": self.model.state_dict(),
+            "ema": self.ema,
+            "optimizer": self.optimizer.state_dict(),
+            "random": torch.get_rng_state(),
+        }
+        torch.save(state, path.with_suffix(".tmp"))
+        os.replace(path.with_suffix(".tmp"), path)
+
+    def load(self, path: Path, device: torch.device) -> None:
+        """Goes on from a checkpoint of the same recipe; only tensors and plain values are unpickled."""
+        state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+        told, mine = json.loads(state["recipe"]), json.loads(json.dumps(dataclasses.asdict(self.recipe)))
+        changed = sorted(k for k in mine if told.get(k) != mine[k] and k not in ("workers", "save_every", "log_every"))
+        if changed:
+            raise DataError(f"{path} was made by another recipe ({', '.join(changed)} differ); give another --out")
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.ema, self.step = state["ema"], state["step"]
+        torch.set_rng_state(state["random"].cpu())
+
+
+def _steps(run: Run, loader: Any, device: torch.device, recipe: Recipe) -> Iterator[Progress]:
+    sums: dict[str, float] = {}
+    count, start = 0, time.perf_counter()
+    for batch in loader:
+        losses = run.advance(PairBatch(*batch).to(device))
+        sums = {k: sums.get(k, 0.0) + v.item() for k, v in losses.items()}
+        count += 1
+        if run.step % recipe.log_every == 0 or run.step == run.total:
+            speed = count * recipe.batch / (time.perf_counter() - start)
+            rate = run.optimizer.param_groups[0]["lr"]
+            yield Progress(
+                run.step * recipe.batch,
+                run.total * recipe.batch,
+                {k: v / count for k, v in sums.items()},
+                rate,
+                speed,
+            )
+            sums, count, start = {}, 0, time.perf_counter()
+
+
+def make_optimizer(model: nn.Module, config: OptimizerConfig) -> torch.optim.AdamW:
+    """AdamW with groups by weight decay and by part of the network."""
+    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            key = (name.startswith("backbone."), parameter.dim() > 1 and "embed" not in name)
+            groups.setdefault(key, []).append(parameter)
+    return torch.optim.AdamW(
+        [
+            {
+                "params": parameters,
+                "factor": config.backbone if backbone else 1.0,
+                "weight_decay": config.weight_decay if decay else 0.0,
+            }
+            for (backbone, decay), parameters in groups.items()
+        ],
+        lr=config.lr,
+        betas=config.betas,
+    )
+
+
+def learning_rate(config: OptimizerConfig, step: int, total: int) -> float:
+    """Linear warm-up, then a cosine."""
+    if step < config.warmup:
+        return config.lr * (step + 1) / config.warmup
+    done = (step - config.warmup) / max(1, total - config.warmup)
+    return config.lr * (config.final + (1 - config.final) * 0.5 * (1 + math.cos(math.pi * min(1.0, done))))
+
+
+class Log:
+    """One CSV row a report; rows after the checkpoint that a run goes on from are dropped."""
+
+    def __init__(self, path: Path, step: int) -> None:
+        kept = []
+        if path.exists() and step:
+            with path.open(newline="") as file:
+                kept = [row for row in csv.DictReader(file) if int(row["step"]) <= step]
+        self.file = path.open("w", newline="")
+        self.writer: csv.DictWriter[str] | None = None
+        for row in kept:
+            self._row(row)
+
+    def __enter__(self) -> Log:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.file.close()
+
+    def write(self, step: int, progress: Progress) -> None:
+        """Adds a row and makes sure it is on disk."""
+        losses = {k: f"{v:.5f}" for k, v in progress.losses.items()}
+        head = {
+            "step": step,
+            "pairs": progress.pairs,
+            "lr": f"{progress.lr:.3g}",
+            "speed": f"{progress.speed:.1f}",
+        }
+        self._row(head | losses)
+        self.file.flush()
+
+    def _row(self, row: Mapping[str, Any]) -> None:
+        if self.writer is None:
+            self.writer = csv.DictWriter(self.file, list(row))
+            self.writer.writeheader()
+        self.writer.writerow(row)

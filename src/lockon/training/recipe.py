@@ -1,0 +1,155 @@
+"""Recipes: everything that decides a training run, as typed values that a command line can override."""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from lockon.data.pairs import PairConfig
+from lockon.errors import DataError
+from lockon.registry import closest
+
+
+@dataclass(frozen=True)
+class OptimizerConfig:
+    """AdamW with a linear warm-up and one cosine down to ``final`` of the learning rate.
+
+    Attributes:
+        lr: learning rate; ``backbone`` multiplies it for parameters of the backbone.
+        weight_decay: not applied to biases, norms and embeddings.
+        clip: largest norm of the gradient.
+        warmup: optimiser steps.
+    """
+
+    lr: float = 1e-3
+    backbone: float = 1.0
+    weight_decay: float = 1e-2
+    betas: tuple[float, float] = (0.9, 0.98)
+    clip: float = 1.0
+    warmup: int = 300
+    final: float = 0.01
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One training run.
+
+    Attributes:
+        model: name in the registry.
+        data: which pairs are drawn.
+        pairs: length of the run.
+        batch: pairs per optimiser step.
+        ema: decay per step of the averaged weights, which are the ones kept.
+        precision: "bfloat16" (autocast) or "float32".
+        seed: of pairs and initialisation.
+        workers: processes that make pairs; they do not change what is drawn.
+        save_every: steps between checkpoints.
+        log_every: steps between lines of the log.
+    """
+
+    model: str
+    data: PairConfig = field(default_factory=PairConfig)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    pairs: int = 200_000
+    batch: int = 32
+    ema: float = 0.998
+    precision: str = "bfloat16"
+    seed: int = 1
+    workers: int = 1
+    save_every: int = 200
+    log_every: int = 20
+
+
+RECIPES: dict[str, Callable[[], Recipe]] = {}
+
+
+def recipe(build: Callable[[], Recipe]) -> Callable[[], Recipe]:
+    """Registers a recipe under its function's name, with hyphens."""
+    RECIPES[build.__name__.replace("_", "-")] = build
+    return build
+
+
+@recipe
+def stark_tiny() -> Recipe:
+    """stark-tiny from nothing, on photographs and a few annotated clips."""
+    return Recipe("stark-tiny")
+
+
+def get_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
+    """A registered recipe with some fields changed.
+
+    Args:
+        overrides: such as ``"optimizer.lr=5e-4"``.
+
+    Raises:
+        DataError: unknown recipe or field (the closest are named), or a value of the wrong type.
+    """
+    if name not in RECIPES:
+        raise DataError(f"unknown recipe {name!r}; {closest(name, RECIPES)}")
+    made = RECIPES[name]()
+    for text in overrides:
+        path, sign, value = text.partition("=")
+        if not sign:
+            raise DataError(f"cannot read {text!r}; an override is FIELD.FIELD=VALUE")
+        made = _override(made, path.split("."), value, path)
+    return made
+
+
+def _override(node: Any, path: list[str], value: str, full: str) -> Any:
+    fields = {f.name for f in dataclasses.fields(node)}
+    head, *rest = path
+    if head not in fields:
+        raise DataError(f"unknown field {full!r}: {type(node).__name__} has no {head!r}; {closest(head, fields)}")
+    current = getattr(node, head)
+    if dataclasses.is_dataclass(current):
+        if not rest:
+            raise DataError(f"{full!r} is a group of fields; set one of them, as in {full}.NAME=VALUE")
+        return dataclasses.replace(node, **{head: _override(current, rest, value, full)})
+    if rest:
+        raise DataError(f"unknown field {full!r}: {head!r} has no fields")
+    kind = typing.get_type_hints(type(node))[head]
+    try:
+        return dataclasses.replace(node, **{head: parse(kind, value)})
+    except ValueError:
+        raise DataError(f"{full}={value}: expected {getattr(kind, '__name__', kind)}") from None
+
+
+def parse(kind: Any, text: str) -> Any:
+    """A value of a field's type from its text: bool, int, float, str, or a tuple of these joined by commas."""
+    origin = typing.get_origin(kind)
+    if origin is tuple:
+        parts = typing.get_args(kind)
+        texts = text.strip("()[] ").split(",")
+        kinds = [parts[0]] * len(texts) if parts[-1] is Ellipsis else list(parts)
+        if len(kinds) != len(texts):
+            raise ValueError(text)
+        return tuple(parse(k, t.strip()) for k, t in zip(kinds, texts, strict=True))
+    if origin in (typing.Union, types.UnionType):
+        inner = [k for k in typing.get_args(kind) if k is not type(None)]
+        return None if text.lower() == "none" else parse(inner[0], text)
+    if kind is bool:
+        if text.lower() not in ("true", "false"):
+            raise ValueError(text)
+        return text.lower() == "true"
+    if kind in (int, float, str):
+        return kind(text)
+    raise ValueError(text)
+
+
+def parse_data(texts: Sequence[str]) -> dict[str, list[str]]:
+    """``NAME=PATH`` arguments as paths by name; a name may come several times.
+
+    Raises:
+        DataError: an argument without both.
+    """
+    data: dict[str, list[str]] = {}
+    for text in texts:
+        name, _, path = text.partition("=")
+        if not (name and path):
+            raise DataError(f"cannot read --data {text!r}; write NAME=PATH, for example images=data/images.tar")
+        data.setdefault(name, []).append(path)
+    return data
