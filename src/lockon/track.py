@@ -60,8 +60,9 @@ def track(
     """
     engine = load(tracker, weights, device) if isinstance(tracker, str) else tracker
     with open_frames(source, start, end) as frames:
+        yield engine.init(next(frames).image, box)
         for frame in frames:
-            yield engine.update(frame.image) if engine.started else engine.init(frame.image, box)
+            yield engine.update(frame.image)
 
 
 def follow(frames: Iterable[Frame], boxes: Sequence[Box], tracker: Tracker) -> Iterator[Tracked]:

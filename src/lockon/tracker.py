@@ -134,11 +134,6 @@ class Tracker:
         self.states: list[State] = []
         self._single = False
 
-    @property
-    def started(self) -> bool:
-        """Whether ``init`` was called."""
-        return bool(self.states)
-
     @torch.inference_mode()
     def init(self, frame: Any, boxes: Sequence[float] | Sequence[Sequence[float]]) -> Result | list[Result]:
         """Starts on a frame.

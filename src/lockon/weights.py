@@ -90,6 +90,8 @@ def load_into(
         ModelError: names or shapes that do not fit, the first few listed with the nearest of the other side.
     """
     renamed = {rename(name): value for name, value in tensors.items()}
+    if len(renamed) < len(tensors):
+        raise ModelError(f"{source}: {len(tensors) - len(renamed)} of its names stand for the same weight twice")
     own = model.state_dict()
     counters = {name for name in own.keys() ^ renamed.keys() if name.endswith("num_batches_tracked")}
     missing = sorted(own.keys() - renamed.keys() - counters)

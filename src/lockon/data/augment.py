@@ -61,7 +61,9 @@ def place(shot: Shot, spec: CropSpec, jitter: Jitter, flip: bool, rng: Generator
     extent = math.sqrt((high - low).prod())
     zoom = spec.size / (spec.factor * extent) * math.exp(np.clip(rng.normal(0, jitter.scale), -1.0, 1.0))
     centre = spec.size / 2 + _shift(jitter, rng) * extent * zoom
-    matrix = np.column_stack([zoom * turned, centre - zoom * (low + high) / 2])
+    shift = centre - zoom * (low + high) / 2
+    shift += (zoom * turned.sum(1) - 1) / 2  # OpenCV's coordinates count from the middle of the first pixel
+    matrix = np.column_stack([zoom * turned, shift])
     size = (spec.size, spec.size)
     image = cv2.warpAffine(shot.image, matrix, size, flags=cv2.INTER_LINEAR)
     inside = cv2.warpAffine(np.full(shot.image.shape[:2], 255, np.uint8), matrix, size, flags=cv2.INTER_LINEAR)

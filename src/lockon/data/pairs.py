@@ -26,6 +26,7 @@ class PairConfig:
         clips: share of pairs from two frames of one track, at most ``max_gap`` frames apart.
         regions: share of pairs whose target is a random part of a picture; the rest are annotated objects.
         pasted: of the objects that have a mask, the share pasted on another picture, with ``distractors`` others.
+        bare: a still's search patch with a larger share of padding gets another picture around it.
         absent: share of pairs whose search patch shows something else than the target.
         occluded: share of search patches in which a part of the target is hidden.
         smallest: objects with a side below this many pixels are not drawn.
@@ -37,6 +38,7 @@ class PairConfig:
     regions: float = 0.15
     pasted: float = 0.5
     distractors: int = 2
+    bare: float = 0.25
     absent: float = 0.08
     occluded: float = 0.15
     max_gap: int = 60
@@ -88,7 +90,7 @@ class PairSampler:
         else:
             present = True
         search = place(second, self.search, c.moving if moving else c.search, flip_search, rng)
-        narrow = not moving and search.padding.mean() > 0.25  # a picture that its target fills
+        narrow = not moving and search.padding.mean() > c.bare  # a picture that its target fills
         if search.mask is not None and (narrow or rng.random() < c.pasted):
             search = self._paste(search, rng)
             if template.mask is not None and rng.random() < 0.3:

@@ -106,7 +106,7 @@ class Run:
             losses = self.model.loss(batch)
         if not torch.isfinite(losses["total"]):
             shown = {k: round(v.item(), 4) for k, v in losses.items()}
-            raise FloatingPointError(f"the loss is not finite at step {self.step}: {shown}")
+            raise DataError(f"the loss is not finite at step {self.step}: {shown}; try a lower optimizer.lr")
         self.optimizer.zero_grad(set_to_none=True)
         losses["total"].backward()
         nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.optimizer.clip)

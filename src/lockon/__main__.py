@@ -1,0 +1,5 @@
+"""``python -m lockon``."""
+
+from lockon.cli import main
+
+main()

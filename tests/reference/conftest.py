@@ -1,0 +1,29 @@
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+from .runner import Report, table
+
+REPORTS = pytest.StashKey[list[Report]]()
+
+
+@pytest.fixture(scope="session")
+def reports(request: pytest.FixtureRequest) -> list[Report]:
+    return request.config.stash.setdefault(REPORTS, [])
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """As the reference was made: sums are then taken in one order."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    reports = config.stash.get(REPORTS, [])
+    if reports:
+        terminalreporter.section("reference cases")
+        terminalreporter.write_line("\n".join(table(reports)))

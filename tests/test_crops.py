@@ -1,0 +1,51 @@
+import cv2
+import numpy as np
+import pytest
+
+from lockon.boxes import BoxError
+from lockon.crops import CropSpec, crop
+
+FRAME = np.random.default_rng(0).integers(0, 255, (120, 160, 3), np.uint8)
+
+
+def test_a_crop_that_needs_no_resizing_is_the_frame_itself() -> None:
+    patch = crop(FRAME, (70, 50, 20, 20), CropSpec(factor=2, size=40))
+    np.testing.assert_array_equal(patch.image, FRAME[40:80, 60:100])
+    assert not patch.padding.any()
+
+
+def test_the_window_maps_the_whole_patch_and_the_target_back() -> None:
+    window = crop(FRAME, (70, 50, 20, 20), CropSpec(factor=4, size=160)).window
+    assert window.to_frame((0.5, 0.5, 1, 1)) == pytest.approx((40, 20, 80, 80))
+    assert window.to_frame((0.5, 0.5, 0.25, 0.25)) == pytest.approx((70, 50, 20, 20))
+
+
+def test_outside_the_frame_is_black_and_marked() -> None:
+    patch = crop(FRAME, (0, 0, 20, 20), CropSpec(factor=2, size=40))
+    assert patch.padding[:10].all()
+    assert patch.padding[:, :10].all()
+    assert not patch.padding[10:, 10:].any()
+    assert not patch.image[patch.padding].any()
+    np.testing.assert_array_equal(patch.image[10:, 10:], FRAME[:30, :30])
+
+
+def test_a_crop_that_touches_the_right_border_loses_the_last_column() -> None:
+    patch = crop(FRAME, (130, 50, 20, 20), CropSpec(factor=2, size=40))  # columns 120 to 159
+    assert patch.padding[:, 39].all()
+    assert not patch.padding[:, :39].any()
+
+
+def test_a_box_far_outside_gives_nothing_but_padding() -> None:
+    patch = crop(FRAME, (900, 900, 20, 20), CropSpec(factor=2, size=40))
+    assert patch.padding.all()
+    assert not patch.image.any()
+
+
+def test_resizing_is_opencv_bilinear() -> None:
+    patch = crop(FRAME, (60, 40, 30, 30), CropSpec(factor=2, size=40))
+    np.testing.assert_array_equal(patch.image, cv2.resize(FRAME[25:85, 45:105], (40, 40)))
+
+
+def test_a_box_without_area_cannot_be_cropped() -> None:
+    with pytest.raises(BoxError, match="too small"):
+        crop(FRAME, (10, 10, 0, 5), CropSpec(factor=2, size=40))

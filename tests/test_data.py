@@ -1,0 +1,174 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from lockon.crops import CropSpec
+from lockon.data.augment import Jitter, Light, occlude, paste, place, relight, scene
+from lockon.data.pairs import PairConfig, PairDataset, PairSampler, pair_loader, select_sources
+from lockon.data.sources import Shot, read_clips, read_images
+from lockon.errors import DataError
+from lockon.tracker import PairBatch
+from tests import scenes
+
+TEMPLATE, SEARCH = CropSpec(2, 64), CropSpec(4, 128)
+PLAIN = Light(0, 0, 0, 0, 0, 0, 0, 0)
+CALM = PairConfig(clips=0.5, regions=0, pasted=0, bare=1, absent=0, occluded=0, light=PLAIN)
+
+
+def sampler(tmp_path: Path, config: PairConfig = CALM, masks: bool = True) -> PairSampler:
+    images = read_images(str(scenes.write_tar(tmp_path / "images.tar", scenes.image_set(masks=masks))))
+    clips = read_clips(str(scenes.write_tar(tmp_path / "clips.tar", scenes.clip_set())))
+    return PairSampler(images, clips, config, TEMPLATE, SEARCH)
+
+
+def red_box(image: np.ndarray) -> tuple[float, float, float, float]:
+    """Bounds of the red disc in an RGB image."""
+    pixels = image.astype(int)
+    ys, xs = np.nonzero((pixels[..., 0] > 178) & (pixels[..., 1] < 62) & (pixels[..., 2] < 62))
+    return xs.min(), ys.min(), xs.max() - xs.min() + 1, ys.max() - ys.min() + 1
+
+
+@pytest.mark.parametrize("write", [scenes.write_tar, scenes.write_folder])
+def test_images_are_read_from_a_tar_or_a_folder(write: object, tmp_path: Path) -> None:
+    place = write(tmp_path / "set.tar", scenes.image_set()) if write is scenes.write_tar else None
+    place = place or scenes.write_folder(tmp_path / "set", scenes.image_set())
+    stills = read_images(str(place))
+    assert len(stills) == 3
+    shot = stills[1].shot(0)
+    assert shot.image.shape == (scenes.HEIGHT, scenes.WIDTH, 3)
+    assert shot.box == scenes.picture(1)[1]
+    assert shot.mask is not None
+    assert set(np.unique(shot.mask)) == {0, 255}
+
+
+def test_a_glob_reads_several_sets(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        scenes.write_tar(tmp_path / f"images_{name}.tar", scenes.image_set(2))
+    assert len(read_images(str(tmp_path / "images_*.tar"))) == 4
+
+
+def test_a_folder_of_plain_pictures_is_unlabelled(tmp_path: Path) -> None:
+    scenes.write_folder(tmp_path, {"a.jpg": scenes.jpeg(scenes.picture()[0])})
+    assert read_images(str(tmp_path))[0].boxes == ()
+
+
+def test_clips_know_where_the_target_is_absent(tmp_path: Path) -> None:
+    (track,) = read_clips(str(scenes.write_tar(tmp_path / "c.tar", scenes.clip_set())))
+    assert track.visible == [0, 1, 3, 4, 5]
+    assert track.shot(3).box == scenes.picture(3)[1]
+
+
+@pytest.mark.parametrize(
+    ("files", "says"),
+    [
+        ({"annotations.jsonl": b'{"image": "gone.jpg", "boxes": []}'}, "gone.jpg is annotated but missing"),
+        ({"annotations.jsonl": b"{broken"}, "not JSON lines"),
+        ({"annotations.jsonl": b'{"clip": "x", "frames": [1, 1], "boxes": [[0, 0, 1, 1]]}'}, "clips=..."),
+        ({"readme.txt": b""}, "no images found"),
+    ],
+)
+def test_damaged_image_sets_are_named(files: dict[str, bytes], says: str, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=says):
+        read_images(str(scenes.write_folder(tmp_path / "set", files)))
+
+
+def test_missing_data_and_wrong_names_are_errors(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no such tar file or folder"):
+        read_images(str(tmp_path / "nothing"))
+    with pytest.raises(DataError, match="cannot read this data"):
+        read_images(str(tmp_path / "nothing.tar"))
+    with pytest.raises(DataError, match="unknown data lasot"):
+        select_sources({"lasot": ["x"]})
+    with pytest.raises(DataError, match="no training data"):
+        PairSampler([], [], PairConfig(), TEMPLATE, SEARCH)
+
+
+@pytest.mark.parametrize("masks", [True, False])
+def test_the_box_of_a_pair_is_where_the_target_is(masks: bool, tmp_path: Path) -> None:
+    """Through shift, scale, rotation, stretch and flip the box still bounds the red disc."""
+    made = sampler(tmp_path, masks=masks)
+    seen = 0
+    for index in range(40):
+        pair = made.draw(np.random.default_rng([0, index]))
+        box = pair.boxes.numpy() * SEARCH.size
+        if box[:2].min() < 1 or (box[:2] + box[2:]).max() > SEARCH.size - 1:
+            continue  # partly outside the patch
+        seen_box = np.array(red_box(pair.search.permute(1, 2, 0).numpy()))
+        np.testing.assert_allclose(seen_box[:2] + seen_box[2:] / 2, box[:2] + box[2:] / 2, atol=1)
+        np.testing.assert_allclose(seen_box[2:], box[2:], atol=3)  # the disc's soft edge counts as ground
+        seen += 1
+    assert seen > 20
+
+
+def test_the_template_is_centred_at_its_factor(tmp_path: Path) -> None:
+    made = sampler(tmp_path, PairConfig(**(vars(CALM) | {"template": Jitter()})))
+    pair = made.draw(np.random.default_rng(0))
+    np.testing.assert_allclose(red_box(pair.template.permute(1, 2, 0).numpy()), (16, 16, 32, 32), atol=2)
+
+
+def test_pairs_do_not_depend_on_workers_or_restarts(tmp_path: Path) -> None:
+    dataset = PairDataset(sampler(tmp_path, PairConfig()), pairs=12, seed=7)
+
+    def draw(start: int, workers: int) -> list[PairBatch]:
+        return [PairBatch(*batch) for batch in pair_loader(dataset, 4, start, workers)]
+
+    whole, parted = draw(0, 0), draw(0, 2)
+    assert len(whole) == 3
+    for a, b in zip([*whole, whole[2]], [*parted, draw(8, 1)[0]], strict=True):
+        assert all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
+    assert not torch.equal(whole[0].search, whole[1].search)
+
+
+def test_another_seed_draws_other_pairs(tmp_path: Path) -> None:
+    made = sampler(tmp_path)
+    one, two = (PairDataset(made, 1, seed)[0] for seed in (1, 2))
+    assert not torch.equal(one.search, two.search)
+
+
+def test_absent_targets_are_marked_and_not_shown(tmp_path: Path) -> None:
+    made = sampler(tmp_path, PairConfig(**(vars(CALM) | {"absent": 1.0})))
+    assert not any(made.draw(np.random.default_rng(i)).present for i in range(5))
+
+
+def test_padding_is_black_after_all_augmentation(tmp_path: Path) -> None:
+    made = sampler(tmp_path, PairConfig(clips=1.0))
+    pairs = [made.draw(np.random.default_rng(i)) for i in range(10)]
+    assert any(p.search_padding.any() for p in pairs)
+    assert all(int(p.search[:, p.search_padding].sum()) == 0 for p in pairs)
+
+
+def test_pasting_keeps_the_target_and_changes_the_rest() -> None:
+    image, box = scenes.picture()
+    mask = np.where((image == image[50, 50]).all(-1), np.uint8(255), np.uint8(0))
+    rng = np.random.default_rng(0)
+    placed = place(Shot(image, box, mask), SEARCH, Jitter(), False, rng)
+    pasted = paste(placed, np.zeros_like(placed.image))
+    np.testing.assert_allclose(red_box(pasted.image), placed.box, atol=3)
+    assert pasted.image[:20].max() == 0
+    assert not pasted.padding.any()
+
+
+def test_an_occluder_covers_part_of_the_box_only() -> None:
+    image, box = scenes.picture()
+    placed = place(Shot(image, box), SEARCH, Jitter(), False, np.random.default_rng(0))
+    x, y, w, h = (round(v) for v in placed.box)
+    for seed in range(10):
+        cover = np.full_like(placed.image, 7)
+        hidden = (occlude(placed, cover, np.random.default_rng(seed)).image == 7).all(-1)[y : y + h, x : x + w]
+        assert 0.02 < hidden.mean() < 0.8
+
+
+def test_a_background_has_the_size_asked_for() -> None:
+    assert scene(scenes.picture()[0], 100, np.random.default_rng(0)).shape == (100, 100, 3)
+
+
+def test_light_changes_a_picture_but_not_its_shape() -> None:
+    image, _ = scenes.picture()
+    same = relight(image, PLAIN, False, np.random.default_rng(0))
+    np.testing.assert_allclose(same, image, atol=1)
+    other = relight(image, Light(blur=1, noise=1, coarse=1), True, np.random.default_rng(0))
+    assert other.shape == image.shape
+    assert other.dtype == np.uint8
+    assert np.abs(other.astype(int) - image).mean() > 3

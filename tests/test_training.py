@@ -1,0 +1,119 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from lockon.errors import DataError
+from lockon.models.stark import Stark
+from lockon.training.loop import Progress, learning_rate, train
+from lockon.training.recipe import OptimizerConfig, Recipe, get_recipe, parse_data
+from lockon.weights import read_weights
+from tests import scenes
+
+CPU = torch.device("cpu")
+SHORT = ["pairs=32", "batch=4", "workers=0", "precision=float32", "save_every=2", "log_every=2", "optimizer.warmup=2"]
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> dict[str, list[str]]:
+    images = scenes.write_tar(tmp_path / "images.tar", scenes.image_set())
+    clips = scenes.write_tar(tmp_path / "clips.tar", scenes.clip_set())
+    return {"images": [str(images)], "clips": [str(clips)]}
+
+
+def test_overrides_reach_nested_fields() -> None:
+    recipe = get_recipe("stark-tiny", ["optimizer.lr=5e-4", "data.clips=0.25", "optimizer.betas=0.8,0.9", "seed=3"])
+    assert recipe.optimizer.lr == 5e-4
+    assert recipe.data.clips == 0.25
+    assert recipe.optimizer.betas == (0.8, 0.9)
+    assert recipe.seed == 3
+
+
+@pytest.mark.parametrize(
+    ("override", "says"),
+    [
+        ("optimizer.lrr=1", "did you mean lr"),
+        ("optimiser.lr=1", "did you mean optimizer"),
+        ("optimizer=1", "group of fields"),
+        ("pairs=many", "expected int"),
+        ("seed.x=1", "has no fields"),
+        ("seed", "FIELD.FIELD=VALUE"),
+        ("optimizer.betas=0.9", "betas"),
+    ],
+)
+def test_wrong_overrides_are_explained(override: str, says: str) -> None:
+    with pytest.raises(DataError, match=says):
+        get_recipe("stark-tiny", [override])
+
+
+def test_an_unknown_recipe_gets_the_closest() -> None:
+    with pytest.raises(DataError, match="did you mean stark-tiny"):
+        get_recipe("stark-tini")
+
+
+def test_data_arguments_need_a_name_and_a_path() -> None:
+    assert parse_data(["images=a", "images=b", "clips=c=d"]) == {"images": ["a", "b"], "clips": ["c=d"]}
+    for bad in ("images", "=x", "images="):
+        with pytest.raises(DataError, match="NAME=PATH"):
+            parse_data([bad])
+
+
+def test_the_learning_rate_warms_up_and_decays() -> None:
+    config = OptimizerConfig(lr=1.0, warmup=10, final=0.1)
+    rates = [learning_rate(config, step, 110) for step in (0, 9, 60, 110)]
+    assert rates == pytest.approx([0.1, 1.0, 0.55, 0.1])
+
+
+def test_training_learns_to_find_the_disc(tmp_path: Path, data: dict[str, list[str]]) -> None:
+    seen: list[Progress] = []
+    overrides = [*SHORT, "pairs=160", "optimizer.warmup=5", "log_every=10", "data.absent=0", "data.regions=0"]
+    path = train(get_recipe("stark-tiny", overrides), data, tmp_path / "run", CPU, seen.append)
+    assert seen[-1].losses["corner"] < 0.9 * seen[0].losses["corner"]
+    assert read_weights(path)[1] == "stark-tiny"
+    assert (tmp_path / "run" / "log.csv").read_text().count("\n") == len(seen) + 1
+
+
+def test_a_run_that_is_killed_goes_on_as_if_it_had_not_been(tmp_path: Path, data: dict[str, list[str]]) -> None:
+    whole = train(get_recipe("stark-tiny", SHORT), data, tmp_path / "whole", CPU)
+    out = tmp_path / "killed"
+    arguments = [f"--data={name}={path}" for name, paths in data.items() for path in paths]
+    command = [sys.executable, "-m", "lockon", "train", "stark-tiny", *arguments, "--out", str(out), "--device", "cpu"]
+    command += [part for override in SHORT for part in ("--set", override)]
+    threads = {"OMP_NUM_THREADS": str(torch.get_num_threads())}  # the same order of sums
+    child = subprocess.Popen(command, env=os.environ | threads, stdout=subprocess.DEVNULL)
+    while not (out / "checkpoint.pt").exists() and child.poll() is None:
+        time.sleep(0.01)
+    child.send_signal(signal.SIGKILL)
+    child.wait()
+    assert not (out / "weights.safetensors").exists()  # it was killed on the way
+    resumed = train(get_recipe("stark-tiny", SHORT), data, out, CPU)
+    one, two = read_weights(whole)[0], read_weights(resumed)[0]
+    assert all(torch.equal(one[name], two[name]) for name in one)
+    rows = (out / "log.csv").read_text().splitlines()
+    assert [row.split(",")[0] for row in rows] == ["step", "2", "4", "6", "8"]
+
+
+def test_another_recipe_does_not_go_on_from_a_checkpoint(tmp_path: Path, data: dict[str, list[str]]) -> None:
+    train(get_recipe("stark-tiny", [*SHORT, "pairs=4"]), data, tmp_path / "run", CPU)
+    with pytest.raises(DataError, match=r"another recipe \(pairs differ\)"):
+        train(get_recipe("stark-tiny", SHORT), data, tmp_path / "run", CPU)
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(
+    tmp_path: Path, data: dict[str, list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nan = torch.tensor(float("nan"), requires_grad=True)
+    monkeypatch.setattr(Stark, "loss", lambda *_: {"box": nan, "total": nan})
+    with pytest.raises(DataError, match=r"not finite at step 0.*box"):
+        train(get_recipe("stark-tiny", SHORT), data, tmp_path / "run", CPU)
+
+
+def test_recipes_name_models_that_exist() -> None:
+    recipe = get_recipe("stark-tiny")
+    assert isinstance(recipe, Recipe)
+    assert recipe.model == "stark-tiny"
