@@ -23,8 +23,7 @@ from lockon.track import TrackWriter, follow
 
 def make_video(path: Path, frames: int) -> tuple[float, float, float, float]:
     """A disc on a circular path over a textured ground; returns its first box."""
-    small = np.random.default_rng(0).integers(60, 150, (15, 20, 3), np.uint8)
-    ground = cv2.resize(small, (160, 120), interpolation=cv2.INTER_CUBIC)
+    ground = np.random.default_rng(0).integers(60, 150, (15, 20, 3), np.uint8).repeat(8, 0).repeat(8, 1)
     with VideoWriter(path, 30.0) as writer:
         for number in range(frames):
             angle = number / 40

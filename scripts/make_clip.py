@@ -17,7 +17,7 @@ import av
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy.interpolate import CubicSpline  # type: ignore[import-untyped]  # comes with scikit-image
+from scipy.interpolate import CubicSpline  # comes with scikit-image
 from skimage import data
 
 Image = NDArray[np.float32]  # (H, W, 3) RGB or (H, W, 4) premultiplied RGBA, 0..255

@@ -2,8 +2,8 @@ import cv2
 import numpy as np
 import pytest
 
-from lockon.boxes import BoxError
 from lockon.crops import CropSpec, crop
+from lockon.errors import BoxError
 
 FRAME = np.random.default_rng(0).integers(0, 255, (120, 160, 3), np.uint8)
 

@@ -3,6 +3,8 @@
 Images are RGB uint8 (H, W, 3). No source holds more than a few frames, so memory stays flat.
 """
 
+from __future__ import annotations
+
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -23,6 +25,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 from av.container import InputContainer, OutputContainer
+from av.packet import Packet
 from av.stream import Disposition
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, Colorspace
@@ -36,7 +39,7 @@ RawFrames = Generator[tuple[float, Callable[[], Image]], None, None]
 IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 NOMINAL_FPS = 30.0  # where a source does not say
 STREAM_TIMEOUT = 10.0  # seconds without data before a network stream counts as lost
-END_SLACK = 0.5  # seconds by which a healthy Matroska or AVI file may end before its header says
+END_SLACK = 0.1  # seconds, and a frame, by which a healthy Matroska or AVI file may end before it says
 
 
 class Frame(NamedTuple):
@@ -170,12 +173,13 @@ class VideoSource(FrameSource):
         self._tick = float(self._stream.time_base or 1)  # seconds
         promise = (None, None) if live else _promise(self._container, self._stream)
         self._promised_packets, self._promised_end = promise
-        # AVI has decoding times only: with B-frames, its stamps fit the frames when taken in ascending order.
-        self._ascending = self._container.format.name == "avi"
+        kind, context = self._container.format.name, self._stream.codec_context
+        self._stamped = not (kind == "avi" and context.has_b_frames)  # AVI stores no order but that of decoding
         self._origin: int | None = None  # stamp of the first frame
-        self._pending: list[int] = []  # stamps of packets whose frames are still to come, in decoding order
         self._packets = 0
-        self._end = 0.0  # seconds on the container's clock where the last frame ends
+        self._fed: list[int] = []  # stamps of packets in decoding order, until their frames are given out
+        self._held: list[VideoFrame] = []  # frames decoded, in order of time, that a fault may still spoil
+        self._fed_end, self._shown_end = -inf, inf  # in seconds on the container's clock
         fps = float(self._stream.guessed_rate or self._stream.average_rate or NOMINAL_FPS)
         name = Path(urlsplit(str(source)).path if live else source).stem or "stream"
         super().__init__(str(source), name, fps, self._promised_packets, start, end)
@@ -183,10 +187,8 @@ class VideoSource(FrameSource):
     def _read(self) -> RawFrames:
         with self._container:
             try:
-                for frame in self._decode():
+                for frame in self._decode_stream() if self.live else self._decode_file():
                     yield self._time(frame), partial(_upright, frame)
-                if not self.live and self._is_short():
-                    raise _Damage("the file ends too early")
             except (av.FFmpegError, _Damage) as error:
                 for frame in self._salvage():
                     yield self._time(frame), partial(_upright, frame)
@@ -194,59 +196,91 @@ class VideoSource(FrameSource):
                 advice = f"; the frames before are good, end={self._count} stops there" if self._count else ""
                 raise FrameError(text + advice, self._count) from error
 
-    def _decode(self) -> Iterator[VideoFrame]:
+    def _time(self, frame: VideoFrame) -> float:
+        if not self._stamped or frame.pts is None:
+            return self._count / self.fps
+        self._origin = frame.pts if self._origin is None else self._origin
+        self._shown_end = (frame.pts + (frame.duration or 0)) * self._tick
+        return (frame.pts - self._origin) * self._tick
+
+    def _decode_stream(self) -> Iterator[VideoFrame]:
+        for packet in self._container.demux(self._stream):
+            with suppress(av.FFmpegError):
+                yield from self._stream.decode(packet)
+
+    def _decode_file(self) -> Iterator[VideoFrame]:
         for packet in self._container.demux(self._stream):
             if packet.size == 0:  # PyAV's end mark or an empty sample; a decoder takes both for the end
                 continue
             if not packet.is_discard:
-                self._packets += 1
-                self._pending += [] if packet.pts is None else [packet.pts]
-            if packet.is_corrupt and not self.live:
+                self._feed(packet)
+            if packet.is_corrupt:
                 raise _Damage("a packet is incomplete")
-            try:
-                yield from self._whole(self._stream.decode(packet))
-            except av.FFmpegError:
-                if not self.live:
-                    raise
-        yield from self._whole(self._stream.decode(None))
+            yield from self._admit(self._stream.decode(packet))
+        tail = self._admit(self._stream.decode(None))
+        if self._is_short():
+            yield from takewhile(self._follows, tail)
+            self._held.clear()
+            raise _Damage("the file ends too early")
+        yield from tail
+        if set(self._fed) - {frame.pts for frame in self._held} and self._is_one_to_one():
+            raise _Damage("the picture is missing")  # PyAV does not report a decoder's last errors
+        yield from self._held
 
-    def _whole(self, frames: list[VideoFrame]) -> Iterator[VideoFrame]:
-        for frame in frames:
-            if frame.is_corrupt and not self.live:  # the decoder has painted over what is missing
-                raise _Damage("the picture is incomplete")
-            yield frame
+    def _is_one_to_one(self) -> bool:
+        """Does every packet make a frame? Not in broadcast formats, with fields, nor MPEG-4, with `same again`."""
+        packaged = self._container.format.name.startswith(("mov", "matroska"))
+        return packaged and self._stream.codec_context.name != "mpeg4"
 
-    def _salvage(self) -> list[VideoFrame]:
-        """Good frames left inside the decoder: fed and shown before the fault, in order of time.
-
-        Decoding threads run ahead, so frames from behind the fault come out too. The fault is the first
-        packet, in decoding order, whose frame does not come out.
-        """
-        with suppress(av.FFmpegError):
-            good = {frame.pts: frame for frame in self._stream.decode(None) if not frame.is_corrupt}
-            before = list(takewhile(good.__contains__, self._pending))
-            fault = self._pending[len(before)] if len(before) < len(self._pending) else inf
-            return [good[stamp] for stamp in sorted(before) if stamp < fault]
-        return []
-
-    def _time(self, frame: VideoFrame) -> float:
-        stamp = min(self._pending, default=None) if self._ascending else frame.pts
-        self._pending = [later for later in self._pending if stamp is not None and later > stamp]
-        if stamp is None:  # a bare bitstream
-            return self._count / self.fps
-        if self._origin is None:
-            self._origin = stamp
-        self._end = (stamp + (frame.duration or 0)) * self._tick
-        return (stamp - self._origin) * self._tick
+    def _feed(self, packet: Packet[VideoStream]) -> None:
+        self._packets += 1
+        if self._stamped and packet.pts is not None:
+            self._fed.append(packet.pts)
+            self._fed_end = max(self._fed_end, (packet.pts + (packet.duration or 0)) * self._tick)
 
     def _is_short(self) -> bool:
-        """Did the file end before its own index or header says, or give no picture for its last packets?"""
+        """Did the file end before its own index or header said?"""
         if self._promised_packets is not None and self._packets < self._promised_packets:
             return True
-        if self._promised_end is not None and self._promised_end - self._end > END_SLACK:
-            return True
-        # A decoder's last errors go unreported. Elsewhere a frame may take two packets, one for each field.
-        return bool(self._pending) and self._container.format.name.startswith(("mov", "matroska"))
+        end = self._fed_end if self._stamped else self._packets / self.fps
+        return self._promised_end is not None and self._promised_end - end > END_SLACK + 1 / self.fps
+
+    def _follows(self, frame: VideoFrame) -> bool:
+        """Is no frame missing before this one? Where a file is cut, later frames may stand before earlier ones."""
+        gap = (frame.pts or 0) * self._tick - self._shown_end
+        return not self._stamped or gap < 0.5 / self.fps
+
+    def _admit(self, frames: list[VideoFrame]) -> Iterator[VideoFrame]:
+        for frame in frames:
+            if frame.is_corrupt:  # the decoder has painted over what is missing
+                raise _Damage("the picture is incomplete")
+            self._held.append(frame)
+            came = {held.pts for held in self._held}
+            # Frames come in order of time; what is overdue never comes, as frames before the first key frame.
+            shown = inf if frame.pts is None else frame.pts
+            self._fed = [stamp for stamp in self._fed if stamp in came or stamp > shown]
+            yield from self._settled()
+
+    def _settled(self) -> Iterator[VideoFrame]:
+        """Give out held frames as long as all that was fed or is shown before them has come out whole.
+
+        A frame is often coded from one that is shown later, and whether that is whole shows only then.
+        """
+        while self._held:
+            came = {frame.pts for frame in self._held}
+            stamp = self._held[0].pts
+            place = self._fed.index(stamp) if stamp in self._fed else 0
+            before = (s for i, s in enumerate(self._fed) if i < place or (stamp is not None and s < stamp))
+            if any(s not in came for s in before):
+                return
+            self._fed = [s for s in self._fed if s != stamp]
+            yield self._held.pop(0)
+
+    def _salvage(self) -> Iterator[VideoFrame]:
+        """Good frames still inside the decoder. Its threads run ahead, so frames behind the fault come out too."""
+        with suppress(av.FFmpegError):
+            self._held += [frame for frame in self._stream.decode(None) if not frame.is_corrupt]
+        yield from self._settled() if self._stamped else ()
 
 
 def _open_video(source: str | Path, live: bool) -> tuple[InputContainer, VideoStream]:
@@ -345,8 +379,9 @@ class CameraSource(FrameSource):
                 good, bgr = self._capture.read()
                 if not good:
                     break
-                origin = monotonic() if origin is None else origin
-                yield monotonic() - origin, partial(_from_bgr, bgr)
+                now = monotonic()
+                origin = now if origin is None else origin
+                yield now - origin, partial(_from_bgr, bgr)
         finally:
             self._capture.release()
         state = f"stopped after frame {self._count - 1}" if self._count else "gives no frames"
@@ -435,7 +470,10 @@ class VideoWriter:
                 self._origin = time
                 self._start(picture)
             size = self._stream.width, self._stream.height
-            frame = VideoFrame.from_ndarray(_fit(picture, size))
+            planes = cast(
+                Image, cv2.cvtColor(_fit(picture, size), cv2.COLOR_RGB2YUV_I420)
+            )  # six times as fast as FFmpeg's
+            frame = VideoFrame.from_ndarray(planes, format="yuv420p")
             self._last = max(round((time - self._origin) / self._TICK), self._last + 1)
             frame.pts, frame.time_base = self._last, self._TICK
             cast(OutputContainer, self._container).mux(self._stream.encode(frame))
@@ -445,7 +483,7 @@ class VideoWriter:
         movflags = "hybrid_fragmented" if hybrid else "frag_keyframe+empty_moov+default_base_moof"
         options = {"movflags": movflags, "flush_packets": "1"}  # what FFmpeg holds back dies with the process
         self._container = av.open(str(self.path), "w", format="mp4", options=options)
-        tuning = {"preset": "veryfast", "crf": "23"} if self._codec == "libx264" else {}
+        tuning = {"preset": "superfast", "crf": "23"} if self._codec == "libx264" else {}
         rate = Fraction(self.fps).limit_denominator(1001)
         stream = cast(VideoStream, self._container.add_stream(self._codec, rate, options=tuning))
         height, width = picture.shape[:2]

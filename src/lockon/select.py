@@ -10,6 +10,8 @@ from lockon.errors import BoxError
 
 HOW = "give the target as --box X,Y,W,H in pixels of the first frame (top-left corner, width, height)"
 
+HELP = "drag a box over the target; Enter takes it, Escape gives up"
+
 
 def select_box(image: np.ndarray, largest: int = 1200) -> Box:
     """Shows an (H, W, 3) uint8 RGB image, scaled down to ``largest`` pixels, and returns the box that is dragged.
@@ -29,10 +31,11 @@ def select_box(image: np.ndarray, largest: int = 1200) -> Box:
     shown = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else image
     height, width = shown.shape[:2]
     header = f"P6 {width} {height} 255 ".encode()
-    root.title("drag a box over the target; Enter takes it, Escape gives up")
+    root.title(f"lockon: {HELP}")
     picture = tkinter.PhotoImage(master=root, data=header + shown.tobytes(), format="PPM")
     canvas = tkinter.Canvas(root, width=width, height=height, cursor="cross", highlightthickness=0)
     canvas.create_image(0, 0, image=picture, anchor="nw")
+    canvas.create_text(10, 10, text=HELP, anchor="nw", fill="#40dc60")
     canvas.pack()
     frame = canvas.create_rectangle(0, 0, 0, 0, outline="#40dc60", width=2)
     corners = [0, 0, 0, 0]
@@ -54,6 +57,7 @@ def select_box(image: np.ndarray, largest: int = 1200) -> Box:
     root.bind("<Return>", lambda _: root.quit())
     root.bind("<Escape>", give_up)
     root.protocol("WM_DELETE_WINDOW", give_up)
+    root.focus_force()  # keys go to the window without a click
     root.mainloop()
     root.destroy()
     x, y = min(corners[0], corners[2]), min(corners[1], corners[3])

@@ -17,7 +17,7 @@ from lockon.drawing import draw_results
 from lockon.errors import OutputError
 from lockon.frames import Frame, VideoWriter, open_frames
 from lockon.registry import DEFAULT, load
-from lockon.tracker import Result, Tracker
+from lockon.tracker import Boxes, Result, Tracker
 
 
 class Tracked(NamedTuple):
@@ -31,7 +31,7 @@ class Tracked(NamedTuple):
 
 def track(
     source: str | Path | int,
-    box: Sequence[float] | Sequence[Sequence[float]],
+    box: Boxes,
     tracker: str | Tracker = DEFAULT,
     *,
     weights: str | Path | None = None,

@@ -118,6 +118,9 @@ class PairBatch(NamedTuple):
         return PairBatch(*(x.to(device, non_blocking=True) for x in self))
 
 
+Boxes = Sequence[float] | Sequence[Sequence[float]] | np.ndarray | Tensor
+
+
 class Tracker:
     """Follows one or several targets through frames, with OpenCV's habit: ``init``, then ``update`` per frame.
 
@@ -135,12 +138,12 @@ class Tracker:
         self._single = False
 
     @torch.inference_mode()
-    def init(self, frame: Any, boxes: Sequence[float] | Sequence[Sequence[float]]) -> Result | list[Result]:
+    def init(self, frame: Any, boxes: Boxes) -> Result | list[Result]:
         """Starts on a frame.
 
         Args:
             frame: (height, width, 3) uint8 RGB array or tensor; grey, 16-bit and alpha images are converted.
-            boxes: one x, y, w, h in pixels, or a sequence of them for several targets.
+            boxes: one x, y, w, h in pixels, or several: nested sequences, or an array or tensor (4,) or (N, 4).
 
         Returns:
             The given box as a result, or a list of them.
@@ -217,9 +220,9 @@ def _stack(memories: Sequence[Any]) -> Any:
     return type(memories[0])(*(torch.cat(parts) for parts in zip(*memories, strict=True)))
 
 
-def _box_list(boxes: Any) -> tuple[list[Sequence[float]], bool]:
+def _box_list(boxes: Boxes) -> tuple[list[Sequence[float]], bool]:
     """One box or several, as a list and whether it was one."""
-    rows = boxes.tolist() if isinstance(boxes, (np.ndarray, Tensor)) else list(boxes)
+    rows: list[Any] = boxes.tolist() if isinstance(boxes, (np.ndarray, Tensor)) else list(boxes)
     if not rows:
         raise BoxError("no box was given; a box is x, y, w, h in pixels")
     single = not isinstance(rows[0], Iterable) or isinstance(rows[0], str)
