@@ -1,6 +1,8 @@
 """The command line: what it writes, what it prints, and what it says about bad input."""
 
+import contextlib
 import json
+import os
 import re
 import resource
 import signal
@@ -229,6 +231,51 @@ def test_a_truncated_video_is_tracked_up_to_the_fault(command: Command, tmp_path
     assert ran.code == 1
     assert re.search(rf"frame {tracked}\b", ran.err)
     assert 5 < tracked < 40
+
+
+def test_a_camera_that_is_unplugged_keeps_what_came_before(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Camera:
+        """Gives four frames, then nothing."""
+
+        left = 4
+
+        def isOpened(self) -> bool:
+            return True
+
+        def get(self, _: int) -> float:
+            return 30.0
+
+        def read(self) -> tuple[bool, np.ndarray | None]:
+            self.left -= 1
+            return (True, scenes.picture(4 - self.left)[0]) if self.left >= 0 else (False, None)
+
+        def release(self) -> None:
+            pass
+
+    monkeypatch.setattr("lockon.frames._open_capture", lambda index: Camera())
+    ran = command("track", "0", "--box", BOX, "--out", tmp_path / "out")
+    assert ran.code == 1
+    assert "camera 0 stopped after frame 3" in ran.err
+    assert len(lines(tmp_path / "out" / "camera0.txt")) == 4
+
+
+def test_a_terminal_gets_a_progress_bar_with_fps_and_time_left(clip: Path, tmp_path: Path) -> None:
+    terminal, side = os.openpty()
+    command = [sys.executable, "-m", "lockon", "track", str(clip), "--box", BOX, "--out", str(tmp_path / "out")]
+    environment = os.environ | {"TERM": "xterm", "COLUMNS": "100"}
+    with subprocess.Popen(command, stderr=side, stdout=subprocess.DEVNULL, env=environment) as child:
+        os.close(side)
+        shown = b""
+        with contextlib.suppress(OSError):  # the terminal's other side was closed
+            while part := os.read(terminal, 4096):
+                shown += part
+    os.close(terminal)
+    assert child.returncode == 0
+    assert re.search(rb"[\d.]+ fps", shown)
+    assert b"10/10" in shown
+    assert re.search(rb"\d:\d\d:\d\d", shown)
 
 
 def test_an_output_folder_that_cannot_be_written(command: Command, clip: Path, tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ class ModelInfo:
     shipped: bool = False
 
 
-STARK = "Learning Spatio-Temporal Transformer for Visual Tracking, ICCV 2021"
+STARK = "STARK, ICCV 2021, arXiv 2103.17154"
 
 MODELS: dict[str, ModelInfo] = {
     "stark-s50": ModelInfo(stark.stark_s50, STARK, stark.official_name),
