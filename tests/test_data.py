@@ -160,6 +160,15 @@ def test_an_occluder_covers_part_of_the_box_only() -> None:
         assert 0.02 < hidden.mean() < 0.8
 
 
+def test_a_target_that_is_hidden_is_hidden_altogether() -> None:
+    image, box = scenes.picture()
+    placed = place(Shot(image, box), SEARCH, Jitter(), False, np.random.default_rng(0))
+    x, y, w, h = (round(v) for v in placed.box)
+    for seed in range(10):
+        covered = occlude(placed, np.full_like(placed.image, 7), np.random.default_rng(seed), whole=True)
+        assert (covered.image == 7).all(-1)[y : y + h, x : x + w].mean() > 0.9
+
+
 def test_a_background_has_the_size_asked_for() -> None:
     assert scene(scenes.picture()[0], 100, np.random.default_rng(0)).shape == (100, 100, 3)
 

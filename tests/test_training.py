@@ -98,6 +98,15 @@ def test_a_run_that_is_killed_goes_on_as_if_it_had_not_been(tmp_path: Path, data
     assert [row.split(",")[0] for row in rows] == ["step", "2", "4", "6", "8"]
 
 
+def test_a_second_stage_trains_one_part_and_leaves_the_rest(tmp_path: Path, data: dict[str, list[str]]) -> None:
+    first = train(get_recipe("stark-tiny", [*SHORT, "pairs=8"]), data, tmp_path / "one", CPU)
+    overrides = [*SHORT, "pairs=8", "only=cls_head.", f"start={first}"]
+    second = train(get_recipe("stark-tiny", overrides), data, tmp_path / "two", CPU)
+    before, after = read_weights(first)[0], read_weights(second)[0]
+    changed = {name.split(".")[0] for name in before if not torch.equal(before[name], after[name])}
+    assert changed == {"cls_head"}
+
+
 def test_another_recipe_does_not_go_on_from_a_checkpoint(tmp_path: Path, data: dict[str, list[str]]) -> None:
     train(get_recipe("stark-tiny", [*SHORT, "pairs=4"]), data, tmp_path / "run", CPU)
     with pytest.raises(DataError, match=r"another recipe \(pairs differ\)"):

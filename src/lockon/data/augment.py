@@ -121,8 +121,9 @@ def scene(image: np.ndarray, size: int, rng: Generator) -> np.ndarray:
     return cv2.resize(np.ascontiguousarray(piece), (size, size), interpolation=cv2.INTER_LINEAR)
 
 
-def occlude(target: Placed, cover: np.ndarray, rng: Generator) -> Placed:
-    """Hides a part of the target (a fifth to a half of its box) behind a rectangle or ellipse of another picture."""
+def occlude(target: Placed, cover: np.ndarray, rng: Generator, whole: bool = False) -> Placed:
+    """Hides a part of the target (a fifth to a half of its box), or all of it, behind a rectangle or an ellipse of
+    another picture."""
     x, y, w, h = target.box
     size = target.image.shape[0]
     along = rng.uniform(0.2, 0.5)
@@ -131,12 +132,15 @@ def occlude(target: Placed, cover: np.ndarray, rng: Generator) -> Placed:
     cy = y + h * (along / 2 if side == 2 else 1 - along / 2 if side == 3 else rng.uniform(0.2, 0.8))
     half_w = w * (along / 2 if side < 2 else rng.uniform(0.3, 0.7))
     half_h = h * (along / 2 if side >= 2 else rng.uniform(0.3, 0.7))
+    if whole:
+        cx, cy, half_w, half_h = x + w / 2, y + h / 2, w * rng.uniform(0.6, 0.9), h * rng.uniform(0.6, 0.9)
     shape = np.zeros((size, size), np.uint8)
     if rng.random() < 0.5:
         cv2.rectangle(shape, (int(cx - half_w), int(cy - half_h)), (int(cx + half_w), int(cy + half_h)), 255, -1)
     else:
         axes = (max(1, int(1.2 * half_w)), max(1, int(1.2 * half_h)))
-        cv2.ellipse(shape, (int(cx), int(cy)), axes, rng.uniform(0, 180), 0, 360, 255, -1)
+        angle = 0.0 if whole else rng.uniform(0, 180)
+        cv2.ellipse(shape, (int(cx), int(cy)), axes, angle, 0, 360, 255, -1)
     image = np.where(shape[..., None] > 0, cover, target.image)
     return Placed(image, target.padding, target.box, target.mask)
 

@@ -27,7 +27,8 @@ class PairConfig:
         regions: share of pairs whose target is a random part of a picture; the rest are annotated objects.
         pasted: of the objects that have a mask, the share pasted on another picture, with ``distractors`` others.
         bare: a still's search patch with a larger share of padding gets another picture around it.
-        absent: share of pairs whose search patch shows something else than the target.
+        absent: share of pairs whose search patch does not show the target: in ``hidden`` of these it is covered
+            altogether, in the rest the patch is of something else.
         occluded: share of search patches in which a part of the target is hidden.
         smallest: objects with a side below this many pixels are not drawn.
         template, search, moving: jitter of the template, of a still's search patch, of a clip's search patch.
@@ -40,6 +41,7 @@ class PairConfig:
     distractors: int = 2
     bare: float = 0.25
     absent: float = 0.08
+    hidden: float = 0.0
     occluded: float = 0.15
     max_gap: int = 60
     smallest: float = 14.0
@@ -84,11 +86,10 @@ class PairSampler:
         flip = rng.random() < 0.5
         flip_search = flip if rng.random() < 0.8 else not flip
         template = place(first, self.template, c.template, flip, rng)
-        if rng.random() < c.absent:
+        present = rng.random() >= c.absent
+        hidden = not present and c.hidden > 0 and rng.random() < c.hidden
+        if not present and not hidden:
             second, moving = self._other(rng), False
-            present = False
-        else:
-            present = True
         search = place(second, self.search, c.moving if moving else c.search, flip_search, rng)
         narrow = not moving and search.padding.mean() > c.bare  # a picture that its target fills
         if search.mask is not None and (narrow or rng.random() < c.pasted):
@@ -97,8 +98,8 @@ class PairSampler:
                 template = paste(template, scene(self._picture(rng), self.template.size, rng))
         elif narrow and rng.random() < 0.7:
             search = surround(search, scene(self._picture(rng), self.search.size, rng))
-        if rng.random() < c.occluded:
-            search = occlude(search, scene(self._picture(rng), self.search.size, rng), rng)
+        if hidden or rng.random() < c.occluded:
+            search = occlude(search, scene(self._picture(rng), self.search.size, rng), rng, whole=hidden)
         return self._pack(template, search, present, rng)
 
     def _shots(self, rng: Generator) -> tuple[Shot, Shot, bool]:

@@ -60,7 +60,10 @@ def train(
         DataError: data that cannot be read, or a checkpoint made by another recipe.
     """
     torch.manual_seed(recipe.seed)
-    model = registry.create_model(recipe.model).to(device).train()
+    model = registry.create_model(recipe.model, weights=recipe.start or None).to(device)
+    model.train(not recipe.only)
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(parameter.requires_grad and name.startswith(recipe.only))
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # twice as fast for convolutions
     run = Run(recipe, model)
     out.mkdir(parents=True, exist_ok=True)

@@ -45,6 +45,9 @@ class Recipe:
         batch: pairs per optimiser step.
         ema: decay per step of the averaged weights, which are the ones kept.
         precision: "bfloat16" (autocast) or "float32".
+        start: weights to start from, for a second stage; empty to start from nothing.
+        only: beginning of the names of the parameters that train; the rest is frozen, with its batch norms. Empty
+            for all.
         seed: of pairs and initialisation.
         workers: processes that make pairs; they do not change what is drawn.
         save_every: steps between checkpoints.
@@ -58,6 +61,8 @@ class Recipe:
     batch: int = 32
     ema: float = 0.998
     precision: str = "bfloat16"
+    start: str = ""
+    only: str = ""
     seed: int = 1
     workers: int = 1
     save_every: int = 200
@@ -77,6 +82,16 @@ def recipe(build: Callable[[], Recipe]) -> Callable[[], Recipe]:
 def stark_tiny() -> Recipe:
     """stark-tiny from nothing, on photographs and a few annotated clips."""
     return Recipe("stark-tiny")
+
+
+@recipe
+def stark_tiny_score() -> Recipe:
+    """The second stage of stark-tiny (section 3.2): the score head alone, half of the pairs without the target.
+
+    Needs ``start``: the weights of the first stage.
+    """
+    data = PairConfig(absent=0.5, hidden=0.4)
+    return Recipe("stark-tiny", data, OptimizerConfig(lr=5e-4, warmup=50), pairs=30_000, only="cls_head.")
 
 
 def get_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
