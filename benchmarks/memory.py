@@ -2,23 +2,24 @@
 
     python benchmarks/memory.py [--frames 20000] [--tracker stark-tiny]
 
-Tracks a made video of that many frames (160 x 120, H.264) from file to file, as ``lockon track`` does, and prints the
-process's resident memory along the way.
+Makes a video of that many frames (160 x 120, H.264), runs ``lockon track`` on it and prints the resident memory of
+that process along the way.
 """
 
 from __future__ import annotations
 
 import argparse
+import subprocess
+import sys
 import tempfile
+import time
 from pathlib import Path
 
 import cv2
 import numpy as np
 import psutil
 
-import lockon
-from lockon.frames import VideoWriter, open_frames
-from lockon.track import TrackWriter, follow
+from lockon.frames import VideoWriter
 
 
 def make_video(path: Path, frames: int) -> tuple[float, float, float, float]:
@@ -33,23 +34,32 @@ def make_video(path: Path, frames: int) -> tuple[float, float, float, float]:
     return 98, 48, 25, 25
 
 
+def watch(command: list[str], boxes: Path, frames: int) -> None:
+    """Runs a command that writes a line per frame to ``boxes``; prints its memory about every tenth of the way."""
+    print("| frames | resident MiB |\n|---|---|")
+    done, shown = 0, 100
+    with subprocess.Popen(command) as child:
+        process = psutil.Process(child.pid)
+        while child.poll() is None:
+            time.sleep(0.5)
+            done = len(boxes.read_bytes().splitlines()) if boxes.exists() else 0
+            if done >= shown and process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+                print(f"| {done} | {process.memory_info().rss / 2**20:.0f} |", flush=True)
+                shown = max(1000, shown + frames // 10)
+    print(f"exit code {child.returncode} after {done} frames")
+
+
 def main() -> None:
     """Parses, measures, prints."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--frames", type=int, default=20000)
     parser.add_argument("--tracker", default="stark-tiny")
     args = parser.parse_args()
-    process = psutil.Process()
     with tempfile.TemporaryDirectory() as folder:
-        clip = Path(folder) / "source.mp4"
-        box = make_video(clip, args.frames)
-        tracker = lockon.load(args.tracker, device="cpu")
-        print("| frames | resident MiB |\n|---|---|")
-        with open_frames(clip) as frames, TrackWriter(Path(folder) / "out", "clip", 1, frames.fps) as writer:
-            for count, tracked in enumerate(follow(frames, [box], tracker), start=1):
-                writer.write(tracked)
-                if count in (100, 1000) or count % max(1, args.frames // 10) == 0:
-                    print(f"| {count} | {process.memory_info().rss / 2**20:.0f} |", flush=True)
+        clip, out = Path(folder) / "clip.mp4", Path(folder) / "out"
+        box = ",".join(str(v) for v in make_video(clip, args.frames))
+        command = [sys.executable, "-m", "lockon", "track", str(clip), "--box", box, "--out", str(out)]
+        watch([*command, "--tracker", args.tracker, "--device", "cpu", "--quiet"], out / "clip.txt", args.frames)
 
 
 if __name__ == "__main__":

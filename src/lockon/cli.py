@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sys
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from importlib import resources
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import Annotated
 
@@ -14,7 +16,7 @@ import numpy as np
 import torch
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from lockon import __version__
@@ -24,7 +26,7 @@ from lockon.frames import FrameSource, open_frames
 from lockon.registry import DEFAULT, MODELS, create_model, find_device, list_models, load
 from lockon.select import select_box
 from lockon.track import TrackWriter, follow
-from lockon.tracker import Tracker
+from lockon.tracker import Result, Tracker
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 stdout = Console(highlight=False, soft_wrap=True)
@@ -166,13 +168,41 @@ def read_boxes(texts: list[str], file: Path | None) -> list[Box]:
     return boxes
 
 
+@dataclass
+class Stats:
+    """Frames, losses and times of a run; of the times the last few thousand, so that a stream may go on for ever."""
+
+    lost: list[int]
+    frames: int = 0
+    total_ms: float = 0.0
+    recent: deque[dict[str, float]] = field(default_factory=lambda: deque(maxlen=5000))
+
+    def add(self, times: dict[str, float], results: list[Result]) -> None:
+        """One frame more, with its milliseconds by stage."""
+        self.frames += 1
+        self.total_ms += sum(times.values())
+        self.recent.append(times)
+        self.lost = [count + (not result.found) for count, result in zip(self.lost, results, strict=True)]
+
+    def fps(self, last: int | None = None) -> float:
+        """Frames per second, of the whole run or its last frames."""
+        if last is None:
+            return 1000 * self.frames / self.total_ms
+        times = [sum(t.values()) for t in islice(reversed(self.recent), last)]
+        return 1000 * len(times) / sum(times)
+
+    def table(self) -> dict[str, list[float]]:
+        """Milliseconds by stage, and of all stages together."""
+        by_stage = {stage: [times[stage] for times in self.recent] for stage in self.recent[0]}
+        return by_stage | {"all": [sum(times.values()) for times in self.recent]}
+
+
 def run_track(frames: FrameSource, boxes: list[Box], tracker: Tracker, folder: Path, images: bool, quiet: bool) -> None:
     """Tracks, writes and reports; results up to an error or Ctrl-C are complete."""
     first = next(frames)
     height, width = first.image.shape[:2]
     boxes = [check_box(box, width, height) for box in boxes or [select_box(first.image)]]
-    stages: dict[str, list[float]] = {}
-    lost = [0] * len(boxes)
+    stats = Stats(lost=[0] * len(boxes))
     fault: BaseException | None = None
     with (
         TrackWriter(folder, frames.name, len(boxes), frames.fps, images) as writer,
@@ -181,15 +211,12 @@ def run_track(frames: FrameSource, boxes: list[Box], tracker: Tracker, folder: P
         task = bar.add_task(frames.name, total=frames.length, fps="")
         try:
             for tracked in follow(chain([first], frames), boxes, tracker):
-                times = writer.write(tracked)
-                for stage, ms in times.items():
-                    stages.setdefault(stage, []).append(ms)
-                lost = [n + (not r.found) for n, r in zip(lost, tracked.results, strict=True)]
-                advance(bar, task, stages)
+                stats.add(writer.write(tracked), tracked.results)
+                bar.update(task, advance=1, fps=f"{stats.fps(30):.1f} fps")
         except (LockonError, KeyboardInterrupt) as error:  # what was tracked so far is kept and shown
             fault = error
-    if not quiet:
-        print_summary(writer, stages, lost)
+    if not quiet and stats.frames:
+        print_summary(writer.paths, stats)
     if fault is not None:
         raise fault
 
@@ -203,25 +230,15 @@ def progress_bar(quiet: bool) -> Iterator[Progress]:
         yield bar
 
 
-def advance(bar: Progress, task: TaskID, stages: dict[str, list[float]]) -> None:
-    """One frame more, with the speed of the last thirty."""
-    recent = sum(sum(times[-30:]) for times in stages.values())
-    count = min(30, len(stages["decode"]))
-    bar.update(task, advance=1, fps=f"{1000 * count / recent:.1f} fps")
-
-
-def print_summary(writer: TrackWriter, stages: dict[str, list[float]], lost: list[int]) -> None:
-    """Where the results are, the speed, and the time by stage."""
-    per_frame = np.sum([times for times in stages.values() if times], axis=0) if stages else np.zeros(0)
-    if not len(per_frame):
-        return
-    stdout.print(f"{len(per_frame)} frames, {1000 * len(per_frame) / per_frame.sum():.1f} frames per second")
-    for number, count in enumerate(lost, start=1):
+def print_summary(paths: list[Path], stats: Stats) -> None:
+    """The speed, the time by stage, and where the results are."""
+    stdout.print(f"{stats.frames} frames, {stats.fps():.1f} frames per second")
+    for number, count in enumerate(stats.lost, start=1):
         if count:
             stdout.print(f"target {number} not found in {count} frames")
     table = Table("stage", "median ms", "95 % ms", box=None)
-    for stage, times in [*stages.items(), ("all", list(per_frame))]:
+    for stage, times in stats.table().items():
         table.add_row(stage, f"{np.median(times):.1f}", f"{np.percentile(times, 95):.1f}")
     stdout.print(table)
-    for path in writer.paths:
-        stdout.print(f"{path}", markup=False)
+    for path in paths:
+        stdout.print(str(path), markup=False)
