@@ -1,10 +1,11 @@
 # make track: set up, then track the target of the bundled clip.   make test: set up, then check and test.
+# make wheel: the package as a user of pip gets it.   make format: what can be mended by machine.
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: track test check format clean
+.PHONY: track test check format wheel clean
 
 track: $(STAMP)
 	$(BIN)/lockon demo --out lockon-results
@@ -20,6 +21,14 @@ check: $(STAMP)
 format: $(STAMP)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# builds the wheel and tracks from it alone: an empty environment, no source tree
+wheel:
+	rm -rf build dist && $(PYTHON) -m venv build/env
+	build/env/bin/pip wheel --quiet --no-deps --wheel-dir dist .
+	build/env/bin/pip install --quiet --constraint constraints.txt torch
+	build/env/bin/pip install --quiet --constraint constraints.txt dist/*.whl
+	cd build && env/bin/lockon demo --out demo && env/bin/lockon models
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
