@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from lockon.crops import CropSpec
-from lockon.data.augment import Jitter, Light, occlude, paste, place, relight, scene
+from lockon.data.augment import Jitter, Light, occlude, paste, place, reframe, relight, scene
 from lockon.data.pairs import PairConfig, PairDataset, PairSampler, pair_loader, select_sources
 from lockon.data.sources import Shot, read_clips, read_images
 from lockon.errors import DataError
@@ -14,7 +14,7 @@ from tests import scenes
 
 TEMPLATE, SEARCH = CropSpec(2, 64), CropSpec(4, 128)
 PLAIN = Light(0, 0, 0, 0, 0, 0, 0, 0)
-CALM = PairConfig(clips=0.5, regions=0, pasted=0, bare=1, absent=0, occluded=0, light=PLAIN)
+CALM = PairConfig(clips=0.5, regions=0, pasted=0, surrounded=0, absent=0, occluded=0, light=PLAIN)
 
 
 def sampler(tmp_path: Path, config: PairConfig = CALM, masks: bool = True) -> PairSampler:
@@ -167,6 +167,14 @@ def test_a_target_that_is_hidden_is_hidden_altogether() -> None:
     for seed in range(10):
         covered = occlude(placed, np.full_like(placed.image, 7), np.random.default_rng(seed), whole=True)
         assert (covered.image == 7).all(-1)[y : y + h, x : x + w].mean() > 0.9
+
+
+def test_a_picture_can_be_cut_closer_around_its_target() -> None:
+    image, box = scenes.picture()
+    for seed in range(10):
+        cut = reframe(Shot(image, box), np.random.default_rng(seed))
+        assert cut.image.shape[0] < image.shape[0]
+        np.testing.assert_allclose(red_box(cut.image), cut.box, atol=1)
 
 
 def test_a_background_has_the_size_asked_for() -> None:

@@ -73,6 +73,17 @@ def place(shot: Shot, spec: CropSpec, jitter: Jitter, flip: bool, rng: Generator
     return Placed(image, inside < 255, (x, y, w, h), mask)
 
 
+def reframe(shot: Shot, rng: Generator) -> Shot:
+    """The picture cut closer around the target, as if it filled its frame: each border at most 1.2 times
+    sqrt(w * h) of the box away from it."""
+    x, y, w, h = shot.box
+    extent = math.sqrt(w * h)
+    left, top, right, bottom = rng.uniform(0, 1.2, 4) * extent
+    x1, y1 = max(0, int(x - left)), max(0, int(y - top))
+    part = np.s_[y1 : math.ceil(y + h + bottom), x1 : math.ceil(x + w + right)]
+    return Shot(shot.image[part], (x - x1, y - y1, w, h), None if shot.mask is None else shot.mask[part])
+
+
 def _linear(jitter: Jitter, flip: bool, rng: Generator) -> np.ndarray:
     angle = math.radians(rng.normal(0, jitter.rotation)) if jitter.rotation else 0.0
     stretch = math.exp(np.clip(rng.normal(0, jitter.aspect), -0.7, 0.7)) ** 0.5

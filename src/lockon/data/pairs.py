@@ -12,7 +12,7 @@ from numpy.random import Generator
 from torch.utils.data import DataLoader, Dataset, Subset
 
 from lockon.crops import CropSpec
-from lockon.data.augment import Jitter, Light, Placed, occlude, paste, place, relight, scene, surround
+from lockon.data.augment import Jitter, Light, Placed, occlude, paste, place, reframe, relight, scene, surround
 from lockon.data.sources import Shot, Still, Track, decode
 from lockon.errors import DataError
 from lockon.tracker import PairBatch
@@ -26,10 +26,12 @@ class PairConfig:
         clips: share of pairs from two frames of one track, at most ``max_gap`` frames apart.
         regions: share of pairs whose target is a random part of a picture; the rest are annotated objects.
         pasted: of the objects that have a mask, the share pasted on another picture, with ``distractors`` others.
-        bare: a still's search patch with a larger share of padding gets another picture around it.
+        surrounded: of the stills whose search patch is more than a quarter padding, the share that gets another
+            picture around it; targets that fill their frame are common, so most of the padding stays.
         absent: share of pairs whose search patch does not show the target: in ``hidden`` of these it is covered
             altogether, in the rest the patch is of something else.
         occluded: share of search patches in which a part of the target is hidden.
+        reframed: share of pairs from clips whose frames are cut closer around the target, as if it filled them.
         smallest: objects with a side below this many pixels are not drawn.
         template, search, moving: jitter of the template, of a still's search patch, of a clip's search patch.
         light: photometric change of each patch.
@@ -39,10 +41,11 @@ class PairConfig:
     regions: float = 0.15
     pasted: float = 0.5
     distractors: int = 2
-    bare: float = 0.25
+    surrounded: float = 0.3
     absent: float = 0.08
     hidden: float = 0.0
     occluded: float = 0.15
+    reframed: float = 0.4
     max_gap: int = 60
     smallest: float = 14.0
     template: Jitter = field(default_factory=lambda: Jitter(0.06, 0.0, 0.06, 3.0, 0.04))
@@ -83,6 +86,8 @@ class PairSampler:
         """One pair, as a batch without its first dimension."""
         c = self.config
         first, second, moving = self._shots(rng)
+        if moving and rng.random() < c.reframed:
+            first, second = reframe(first, rng), reframe(second, rng)
         flip = rng.random() < 0.5
         flip_search = flip if rng.random() < 0.8 else not flip
         template = place(first, self.template, c.template, flip, rng)
@@ -91,12 +96,12 @@ class PairSampler:
         if not present and not hidden:
             second, moving = self._other(rng), False
         search = place(second, self.search, c.moving if moving else c.search, flip_search, rng)
-        narrow = not moving and search.padding.mean() > c.bare  # a picture that its target fills
+        narrow = not moving and search.padding.mean() > 0.25 and rng.random() < c.surrounded
         if search.mask is not None and (narrow or rng.random() < c.pasted):
             search = self._paste(search, rng)
             if template.mask is not None and rng.random() < 0.3:
                 template = paste(template, scene(self._picture(rng), self.template.size, rng))
-        elif narrow and rng.random() < 0.7:
+        elif narrow:
             search = surround(search, scene(self._picture(rng), self.search.size, rng))
         if hidden or rng.random() < c.occluded:
             search = occlude(search, scene(self._picture(rng), self.search.size, rng), rng, whole=hidden)

@@ -62,6 +62,9 @@ def train(
     torch.manual_seed(recipe.seed)
     model = registry.create_model(recipe.model, weights=recipe.start or None).to(device)
     model.train(not recipe.only)
+    for module in model.modules():
+        if recipe.frozen_norm and isinstance(module, nn.BatchNorm2d):
+            module.eval()
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(parameter.requires_grad and name.startswith(recipe.only))
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # twice as fast for convolutions

@@ -48,6 +48,8 @@ class Recipe:
         start: weights to start from, for a second stage; empty to start from nothing.
         only: beginning of the names of the parameters that train; the rest is frozen, with its batch norms. Empty
             for all.
+        frozen_norm: batch norms keep the statistics they have. While they learn, template and search patches are each
+            normalised by their own batch, which the running statistics of both cannot reproduce when tracking.
         seed: of pairs and initialisation.
         workers: processes that make pairs; they do not change what is drawn.
         save_every: steps between checkpoints.
@@ -63,6 +65,7 @@ class Recipe:
     precision: str = "bfloat16"
     start: str = ""
     only: str = ""
+    frozen_norm: bool = False
     seed: int = 1
     workers: int = 1
     save_every: int = 200
@@ -85,10 +88,20 @@ def stark_tiny() -> Recipe:
 
 
 @recipe
-def stark_tiny_score() -> Recipe:
-    """The second stage of stark-tiny (section 3.2): the score head alone, half of the pairs without the target.
+def stark_tiny_settle() -> Recipe:
+    """The second stage of stark-tiny: everything trains, with the batch norms as they will be when tracking.
 
     Needs ``start``: the weights of the first stage.
+    """
+    data = PairConfig(absent=0.12, hidden=0.3)
+    return Recipe("stark-tiny", data, OptimizerConfig(lr=5e-4, warmup=100), pairs=30_000, frozen_norm=True)
+
+
+@recipe
+def stark_tiny_score() -> Recipe:
+    """The last stage of stark-tiny (section 3.2): the score head alone, half of the pairs without the target.
+
+    Needs ``start``: the weights of the stage before.
     """
     data = PairConfig(absent=0.5, hidden=0.4)
     return Recipe("stark-tiny", data, OptimizerConfig(lr=5e-4, warmup=50), pairs=30_000, only="cls_head.")
