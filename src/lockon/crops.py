@@ -82,9 +82,17 @@ def crop(frame: np.ndarray, box: Sequence[float], spec: CropSpec) -> Patch:
     if not (left or top or right or bottom):
         return Patch(_resize(piece, spec.size), np.zeros((spec.size, spec.size), bool), window)
     piece = cv2.copyMakeBorder(piece, top, bottom, left, right, cv2.BORDER_CONSTANT)
-    outside = np.ones((side, side))  # float64: bilinear resizing spreads padding to every pixel it touches
-    outside[top : side - bottom, left : side - right] = 0.0
-    return Patch(_resize(piece, spec.size), _resize(outside, spec.size) != 0, window)
+    rows = _touched(side, top, bottom, spec.size)
+    columns = _touched(side, left, right, spec.size)
+    return Patch(_resize(piece, spec.size), rows[:, None] | columns[None, :], window)
+
+
+def _touched(side: int, before: int, after: int, size: int) -> np.ndarray:
+    """(size,) bool: where bilinear resizing of ``side`` pixels mixes in any of the padding at the two ends."""
+    outside = np.ones((1, side))
+    outside[:, before : side - after] = 0.0
+    touched: np.ndarray = cv2.resize(outside, (size, 1), interpolation=cv2.INTER_LINEAR)[0] != 0
+    return touched
 
 
 def _resize(image: np.ndarray, size: int) -> np.ndarray:

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from difflib import get_close_matches
 from fractions import Fraction
@@ -39,6 +41,7 @@ RawFrames = Generator[tuple[float, Callable[[], Image]], None, None]
 IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 NOMINAL_FPS = 30.0  # where a source does not say
 STREAM_TIMEOUT = 10.0  # seconds without data before a network stream counts as lost
+MAX_PENDING = 4  # images that wait for the encoder
 END_SLACK = 0.1  # seconds, and a frame, by which a healthy Matroska or AVI file may end before it says
 
 
@@ -454,6 +457,9 @@ class VideoWriter:
         self._stream: VideoStream
         self._origin, self._last = 0.0, -1  # time of the first frame in seconds, stamp of the last in ticks
         self._done = False  # closed or failed
+        self._broken = False  # FFmpeg has failed: it can crash when used again
+        self._encoder = ThreadPoolExecutor(1)  # encodes while the caller makes the next image
+        self._pending: deque[Future[None]] = deque()
         with self._guard():
             self.path.open("wb").close()
 
@@ -476,14 +482,26 @@ class VideoWriter:
             frame = VideoFrame.from_ndarray(planes, format="yuv420p")
             self._last = max(round((time - self._origin) / self._TICK), self._last + 1)
             frame.pts, frame.time_base = self._last, self._TICK
-            cast(OutputContainer, self._container).mux(self._stream.encode(frame))
+            while len(self._pending) >= MAX_PENDING or (self._pending and self._pending[0].done()):
+                self._pending.popleft().result()
+            self._pending.append(self._encoder.submit(self._encode, frame))
+
+    def _encode(self, frame: VideoFrame | None) -> None:
+        """In the encoder's thread: one frame, or None for the end."""
+        if self._broken or self._container is None:
+            return
+        try:
+            self._container.mux(self._stream.encode(frame))
+        except BaseException:
+            self._broken = True
+            raise
 
     def _start(self, picture: Image) -> None:
         hybrid = av.library_versions["libavformat"] >= (61, 7)  # FFmpeg 7.1: fragments until closed
         movflags = "hybrid_fragmented" if hybrid else "frag_keyframe+empty_moov+default_base_moof"
         options = {"movflags": movflags, "flush_packets": "1"}  # what FFmpeg holds back dies with the process
         self._container = av.open(str(self.path), "w", format="mp4", options=options)
-        tuning = {"preset": "superfast", "crf": "23"} if self._codec == "libx264" else {}
+        tuning = {"preset": "ultrafast", "crf": "23"} if self._codec == "libx264" else {}
         rate = Fraction(self.fps).limit_denominator(1001)
         stream = cast(VideoStream, self._container.add_stream(self._codec, rate, options=tuning))
         height, width = picture.shape[:2]
@@ -508,16 +526,28 @@ class VideoWriter:
     def close(self) -> None:
         """Finish the file. May be called twice."""
         failed, self._done = self._done, True
+        if self._container is not None and not failed:
+            self._pending.append(self._encoder.submit(self._encode, None))
+        self._encoder.shutdown()
         container, self._container = self._container, None
         if container is not None and failed:
             with suppress(av.FFmpegError):
                 container.close()
         elif container is not None:
-            with self._guard():
-                container.mux(self._stream.encode(None))
-                container.close()
+            self._finish(container)
         elif not failed and self.path.is_file():
             self.path.unlink()
+
+    def _finish(self, container: OutputContainer) -> None:
+        with self._guard():
+            try:
+                for pending in self._pending:
+                    pending.result()
+            except av.FFmpegError:
+                with suppress(av.FFmpegError):
+                    container.close()
+                raise
+            container.close()
 
     def __enter__(self) -> Self:
         return self
