@@ -4,7 +4,8 @@
 
 Tracks the bundled clip, scaled to the size asked for and repeated, from an H.264 file to an annotated H.264 file,
 as ``lockon track`` does. The first 20 frames warm up and are left out. Decoding and encoding run in threads of their
-own, so a stage's time is the time that the loop waits for it.
+own, so a stage's time is the time that the loop waits for it, and what they take from the network's cores shows as
+network.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import torch
 
 import lockon
 from lockon.boxes import parse_box
-from lockon.frames import VideoWriter, open_frames
+from lockon.frames import VideoWriter, open_frames, read_ahead
 from lockon.track import TrackWriter, follow
 
 ASSETS = Path(lockon.__file__).parent / "assets"
@@ -44,7 +45,11 @@ def make_clip(path: Path, width: int, height: int, frames: int) -> tuple[float, 
 def measure(tracker: lockon.Tracker, clip: Path, box: tuple[float, float, float, float], out: Path) -> np.ndarray:
     """(frames, stages) milliseconds."""
     rows = []
-    with open_frames(clip) as frames, TrackWriter(out, "clip", 1, frames.fps) as writer:
+    with (
+        open_frames(clip) as source,
+        TrackWriter(out, "clip", 1, source.fps) as writer,
+        read_ahead(source) as frames,
+    ):
         for tracked in follow(frames, [box], tracker):
             times = writer.write(tracked)
             rows.append([times[stage] for stage in STAGES])

@@ -22,7 +22,7 @@ from rich.table import Table
 from lockon import __version__
 from lockon.boxes import Box, check_box, parse_box
 from lockon.errors import BoxError, LockonError
-from lockon.frames import FrameSource, open_frames
+from lockon.frames import FrameSource, open_frames, read_ahead
 from lockon.registry import DEFAULT, MODELS, create_model, find_device, list_models, load
 from lockon.select import select_box
 from lockon.track import TrackWriter, follow
@@ -207,10 +207,11 @@ def run_track(frames: FrameSource, boxes: list[Box], tracker: Tracker, folder: P
     with (
         TrackWriter(folder, frames.name, len(boxes), frames.fps, images) as writer,
         progress_bar(quiet) as bar,
+        read_ahead(frames) as rest,
     ):
         task = bar.add_task(frames.name, total=frames.length, fps="")
         try:
-            for tracked in follow(chain([first], frames), boxes, tracker):
+            for tracked in follow(chain([first], rest), boxes, tracker):
                 stats.add(writer.write(tracked), tracked.results)
                 bar.update(task, advance=1, fps=f"{stats.fps(30):.1f} fps")
         except (LockonError, KeyboardInterrupt) as error:  # what was tracked so far is kept and shown

@@ -435,6 +435,26 @@ def _missing(path: Path) -> str:
     return f"{path}: no such file" + (f"; did you mean {' or '.join(near)}?" if near else "")
 
 
+@contextmanager
+def read_ahead(frames: FrameSource) -> Iterator[Iterator[Frame]]:
+    """The frames of a source, the next one read in a thread while the caller works on one; leave before closing it.
+
+    A live source is not read ahead: its next frame would be old by the time it is used.
+    """
+    if frames.live:
+        yield iter(frames)
+        return
+    with ThreadPoolExecutor(1) as reader:
+        yield _read_ahead(frames, reader)
+
+
+def _read_ahead(frames: FrameSource, reader: ThreadPoolExecutor) -> Iterator[Frame]:
+    coming = reader.submit(next, frames, None)
+    while (frame := coming.result()) is not None:
+        coming = reader.submit(next, frames, None)
+        yield frame
+
+
 class VideoWriter:
     """H.264 MP4 that plays in a browser; a context manager.
 

@@ -15,7 +15,7 @@ import numpy as np
 from lockon.boxes import Box
 from lockon.drawing import draw_results
 from lockon.errors import OutputError
-from lockon.frames import Frame, VideoWriter, open_frames
+from lockon.frames import Frame, VideoWriter, open_frames, read_ahead
 from lockon.registry import DEFAULT, load
 from lockon.tracker import Boxes, Result, Tracker
 
@@ -59,7 +59,7 @@ def track(
         ...     print(result.box, result.score, result.found)
     """
     engine = load(tracker, weights, device) if isinstance(tracker, str) else tracker
-    with open_frames(source, start, end) as frames:
+    with open_frames(source, start, end) as opened, read_ahead(opened) as frames:
         yield engine.init(next(frames).image, box)
         for frame in frames:
             yield engine.update(frame.image)
