@@ -23,7 +23,7 @@ import torch
 import lockon
 from lockon.boxes import parse_box
 from lockon.frames import VideoWriter, open_frames, read_ahead
-from lockon.track import TrackWriter, follow
+from lockon.track import TrackWriter, fastest_threads, follow
 
 ASSETS = Path(lockon.__file__).parent / "assets"
 STAGES = ("decode", "crop", "network", "resolve", "write")
@@ -74,15 +74,15 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--size", default="1280x720")
     parser.add_argument("--frames", type=int, default=420)
-    parser.add_argument("--threads", type=int, help="threads of the network; PyTorch's own choice if left out")
+    parser.add_argument("--threads", type=int, help="threads of the network; measured if left out")
     args = parser.parse_args()
-    if args.threads:
-        torch.set_num_threads(args.threads)
+    tracker = lockon.load(args.tracker, args.weights, args.device)
+    torch.set_num_threads(args.threads or fastest_threads(tracker))
     width, height = (int(v) for v in args.size.split("x"))
     with tempfile.TemporaryDirectory() as folder:
         clip = Path(folder) / "source.mp4"
         box = make_clip(clip, width, height, args.frames)
-        times = measure(lockon.load(args.tracker, args.weights, args.device), clip, box, Path(folder) / "out")
+        times = measure(tracker, clip, box, Path(folder) / "out")
     print(
         f"{args.tracker}, {args.size}, {len(times)} frames, {os.cpu_count()} cores, "
         f"{torch.get_num_threads()} threads, PyTorch {torch.__version__}, {args.device}\n"

@@ -25,7 +25,7 @@ from lockon.errors import BoxError, LockonError
 from lockon.frames import FrameSource, open_frames, read_ahead
 from lockon.registry import DEFAULT, MODELS, create_model, find_device, list_models, load
 from lockon.select import select_box
-from lockon.track import TrackWriter, follow
+from lockon.track import TrackWriter, fastest_threads, follow
 from lockon.tracker import Result, Tracker
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
@@ -36,6 +36,7 @@ OutOption = Annotated[Path, typer.Option(help="Folder for the results.")]
 TrackerOption = Annotated[str, typer.Option(help="Name of the tracker; see `lockon models`.")]
 WeightsOption = Annotated[Path | None, typer.Option(help="Weights to use instead of the shipped ones.")]
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+ThreadsOption = Annotated[int | None, typer.Option(min=1, help="CPU threads of the network; measured if not given.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")]
 
 
@@ -70,15 +71,17 @@ def track(
     device: DeviceOption = "auto",
     start: Annotated[int, typer.Option(help="First frame, counted from 0.")] = 0,
     end: Annotated[int | None, typer.Option(help="Frame to stop before.")] = None,
+    threads: ThreadsOption = None,
     every_frame_image: Annotated[bool, typer.Option(help="Also write every drawn frame as a JPEG.")] = False,
-    quiet: QuietOption = False,
+    quiet: ThreadsOption = Annotated[int | None, typer.Option(min=1, help="CPU threads of the network; measured if not given.")]
+QuietOption = False,
 ) -> None:
     """Follow one or several targets through a video.
 
     Example: lockon track clip.mp4 --box 120,80,64,48 --out results
     """
     boxes = read_boxes(box or [], box_file)
-    engine = load(tracker, weights, device)
+    engine = load_tracker(tracker, weights, device, threads)
     with open_frames(source, start, end) as frames:
         run_track(frames, boxes, engine, out, every_frame_image, quiet)
 
@@ -88,7 +91,8 @@ def demo(
     out: OutOption = Path("lockon-results"),
     tracker: TrackerOption = DEFAULT,
     device: DeviceOption = "auto",
-    quiet: QuietOption = False,
+    quiet: ThreadsOption = Annotated[int | None, typer.Option(min=1, help="CPU threads of the network; measured if not given.")]
+QuietOption = False,
 ) -> None:
     """Track the target of the clip that comes with lockon.
 
@@ -97,7 +101,7 @@ def demo(
     assets = resources.files("lockon") / "assets"
     with resources.as_file(assets / "clip.mp4") as clip, open_frames(clip) as frames:
         first = parse_box((assets / "clip.txt").read_text().splitlines()[0])
-        run_track(frames, [first], load(tracker, device=device), out, False, quiet)
+        run_track(frames, [first], load_tracker(tracker, None, device, threads), out, False, quiet)
 
 
 @app.command()
@@ -124,7 +128,8 @@ def train(
     out: Annotated[Path, typer.Option(help="Folder for checkpoint, log and weights; goes on from what is there.")],
     device: DeviceOption = "auto",
     set_: Annotated[list[str] | None, typer.Option("--set", help="FIELD.FIELD=VALUE of the recipe.")] = None,
-    quiet: QuietOption = False,
+    quiet: ThreadsOption = Annotated[int | None, typer.Option(min=1, help="CPU threads of the network; measured if not given.")]
+QuietOption = False,
 ) -> None:
     """Train a tracker; the same command goes on after a kill.
 
@@ -143,6 +148,14 @@ def train(
     path = run_training(settings, parse_data(data), out, find_device(device), (lambda _: None) if quiet else report)
     if not quiet:
         stdout.print(f"weights: {path}")
+
+
+def load_tracker(name: str, weights: Path | None, device: str, threads: int | None) -> Tracker:
+    """A tracker, and PyTorch's threads as asked for or as they are fastest."""
+    tracker = load(name, weights, device)
+    if tracker.device.type == "cpu":
+        torch.set_num_threads(threads or fastest_threads(tracker))
+    return tracker
 
 
 def read_boxes(texts: list[str], file: Path | None) -> list[Box]:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, TextIO
 
 import cv2
 import numpy as np
+import torch
 
 from lockon.boxes import Box
 from lockon.drawing import draw_results
@@ -79,6 +80,28 @@ def follow(frames: Iterable[Frame], boxes: Sequence[Box], tracker: Tracker) -> I
         first = False
         results = found if isinstance(found, list) else [found]
         yield Tracked(frame, results, {"decode": decode, **results[0].times})
+
+
+def fastest_threads(tracker: Tracker) -> int:
+    """One thread or all that PyTorch has, whichever runs this tracker's network faster just now.
+
+    Small networks gain little from a second thread, and PyTorch's threads wait for each other at every layer: beside
+    another busy process two of them can be fifty times slower than one. Leaves the number of threads as it was.
+    """
+    before = torch.get_num_threads()
+    probe, frame = Tracker(tracker.model, tracker.device), np.zeros((64, 64, 3), np.uint8)
+    probe.init(frame, (16, 16, 32, 32))
+    times = {}
+    for threads in {1, before}:
+        torch.set_num_threads(threads)
+        probe.update(frame)
+        start = time.perf_counter()
+        for _ in range(3):
+            probe.update(frame)
+        times[threads] = time.perf_counter() - start
+    torch.set_num_threads(before)
+    # A second thread must earn its keep: the cores also decode and encode.
+    return before if times[before] < 0.75 * times[1] else 1
 
 
 class TrackWriter:
