@@ -73,8 +73,7 @@ def track(
     end: Annotated[int | None, typer.Option(help="Frame to stop before.")] = None,
     threads: ThreadsOption = None,
     every_frame_image: Annotated[bool, typer.Option(help="Also write every drawn frame as a JPEG.")] = False,
-    quiet: ThreadsOption = Annotated[int | None, typer.Option(min=1, help="CPU threads of the network; measured if not given.")]
-QuietOption = False,
+    quiet: QuietOption = False,
 ) -> None:
     """Follow one or several targets through a video.
 
@@ -91,8 +90,7 @@ def demo(
     out: OutOption = Path("lockon-results"),
     tracker: TrackerOption = DEFAULT,
     device: DeviceOption = "auto",
-    quiet: ThreadsOption = Annotated[int | None, typer.Option(min=1, help="CPU threads of the network; measured if not given.")]
-QuietOption = False,
+    quiet: QuietOption = False,
 ) -> None:
     """Track the target of the clip that comes with lockon.
 
@@ -128,8 +126,7 @@ def train(
     out: Annotated[Path, typer.Option(help="Folder for checkpoint, log and weights; goes on from what is there.")],
     device: DeviceOption = "auto",
     set_: Annotated[list[str] | None, typer.Option("--set", help="FIELD.FIELD=VALUE of the recipe.")] = None,
-    quiet: ThreadsOption = Annotated[int | None, typer.Option(min=1, help="CPU threads of the network; measured if not given.")]
-QuietOption = False,
+    quiet: QuietOption = False,
 ) -> None:
     """Train a tracker; the same command goes on after a kill.
 
