@@ -90,6 +90,7 @@ def demo(
     out: OutOption = Path("lockon-results"),
     tracker: TrackerOption = DEFAULT,
     device: DeviceOption = "auto",
+    threads: ThreadsOption = None,
     quiet: QuietOption = False,
 ) -> None:
     """Track the target of the clip that comes with lockon.
