@@ -25,7 +25,7 @@ import torch
 
 import lockon.frames
 from lockon.errors import BoxError, FrameError, LockonError, OutputError, SourceError
-from lockon.frames import CameraSource, Frame, Image, VideoWriter, as_rgb, natural_key, open_frames
+from lockon.frames import CameraSource, Frame, Image, VideoWriter, as_rgb, natural_key, open_frames, read_ahead
 
 SIZE = (96, 64)
 COUNT = 24
@@ -639,6 +639,24 @@ def test_a_camera_that_stops_is_told(cameras: list[FakeCapture]) -> None:
         frames.extend(source)
     assert (len(frames), caught.value.index) == (5, 5)
     assert cameras[0].released
+
+
+def test_a_live_source_is_not_read_ahead(cameras: list[FakeCapture]) -> None:
+    with open_frames(7) as source, read_ahead(source) as frames:
+        next(frames)
+        assert cameras[0].left == 4  # one of five was taken
+
+
+def test_reading_ahead_gives_the_same_frames_and_the_fault_in_its_place(images: Path) -> None:
+    with open_frames(images) as source:
+        plain = [frame.index for frame in source]
+    with open_frames(images) as source, read_ahead(source) as frames:
+        assert [frame.index for frame in frames] == plain
+    max(images.iterdir(), key=lambda path: natural_key(path.name)).write_bytes(b"broken")
+    with open_frames(images) as source, read_ahead(source) as frames:
+        assert [next(frames).index for _ in plain[:-1]] == plain[:-1]
+        with pytest.raises(FrameError):
+            next(frames)
 
 
 def test_a_camera_stops_at_end(cameras: list[FakeCapture]) -> None:
