@@ -86,7 +86,7 @@ def fastest_threads(tracker: Tracker) -> int:
     """All of PyTorch's threads if they run this tracker's network clearly faster, else one.
 
     Small networks gain little from a second thread, and PyTorch's threads wait for each other at every layer: beside
-    another busy process two of them can be fifty times slower than one. Leaves the number of threads as it was.
+    another busy process two of them can be many times slower than one. Leaves the number of threads as it was.
     """
     before = torch.get_num_threads()
     probe, frame = Tracker(tracker.model, tracker.device), np.zeros((64, 64, 3), np.uint8)
