@@ -107,6 +107,26 @@ def test_a_second_stage_trains_one_part_and_leaves_the_rest(tmp_path: Path, data
     assert changed == {"cls_head"}
 
 
+def test_frozen_batch_norms_keep_their_statistics_while_the_rest_trains(
+    tmp_path: Path, data: dict[str, list[str]]
+) -> None:
+    first = train(get_recipe("stark-tiny", [*SHORT, "pairs=8"]), data, tmp_path / "one", CPU)
+    overrides = [*SHORT, "pairs=8", f"start={first}"]
+    second = train(get_recipe("stark-tiny-settle", overrides), data, tmp_path / "two", CPU)
+    before, after = read_weights(first)[0], read_weights(second)[0]
+    same = {name for name in before if torch.equal(before[name], after[name])}
+    statistics = {name for name in before if "running_" in name}
+    assert statistics <= same
+    assert "backbone.conv1.weight" not in same
+
+
+@pytest.mark.parametrize("name", ["stark-tiny-settle", "stark-tiny-score"])
+def test_a_later_stage_asks_for_the_weights_before_it(name: str, tmp_path: Path, data: dict[str, list[str]]) -> None:
+    with pytest.raises(DataError, match="--set start=FILE"):
+        train(get_recipe(name, SHORT), data, tmp_path / "run", CPU)
+    assert not (tmp_path / "run").exists()
+
+
 def test_another_recipe_does_not_go_on_from_a_checkpoint(tmp_path: Path, data: dict[str, list[str]]) -> None:
     train(get_recipe("stark-tiny", [*SHORT, "pairs=4"]), data, tmp_path / "run", CPU)
     with pytest.raises(DataError, match=r"another recipe \(pairs differ\)"):

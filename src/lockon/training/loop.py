@@ -57,8 +57,10 @@ def train(
         Path of the weights (safetensors).
 
     Raises:
-        DataError: data that cannot be read, or a checkpoint made by another recipe.
+        DataError: data that cannot be read, a checkpoint made by another recipe, or a later stage without weights.
     """
+    if (recipe.only or recipe.frozen_norm) and not recipe.start:
+        raise DataError("this stage goes on from trained weights: give them with --set start=FILE")
     torch.manual_seed(recipe.seed)
     model = registry.create_model(recipe.model, weights=recipe.start or None).to(device)
     model.train(not recipe.only)
