@@ -59,14 +59,11 @@ def train(
     Raises:
         DataError: data that cannot be read, a checkpoint made by another recipe, or a later stage without weights.
     """
-    if (recipe.only or recipe.frozen_norm) and not recipe.start:
+    if recipe.only and not recipe.start:
         raise DataError("this stage goes on from trained weights: give them with --set start=FILE")
     torch.manual_seed(recipe.seed)
     model = registry.create_model(recipe.model, weights=recipe.start or None).to(device)
     model.train(not recipe.only)
-    for module in model.modules():
-        if recipe.frozen_norm and isinstance(module, nn.BatchNorm2d):
-            module.eval()
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(parameter.requires_grad and name.startswith(recipe.only))
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # twice as fast for convolutions
@@ -75,7 +72,7 @@ def train(
     (out / "recipe.json").write_text(json.dumps(dataclasses.asdict(recipe), indent=1) + "\n")
     if (out / CHECKPOINT).exists():
         run.load(out / CHECKPOINT, device)
-    dataset = PairDataset(_sampler(recipe, data, model), recipe.pairs, recipe.seed)
+    dataset = PairDataset(make_sampler(recipe, data, model), recipe.pairs, recipe.seed)
     loader = pair_loader(dataset, recipe.batch, run.step * recipe.batch, recipe.workers)
     with Log(out / "log.csv", run.step) as log:
         for progress in _steps(run, loader, device, recipe):
@@ -88,7 +85,8 @@ def train(
     return out / WEIGHTS
 
 
-def _sampler(recipe: Recipe, data: Mapping[str, Sequence[str]], model: TrackingModel) -> PairSampler:
+def make_sampler(recipe: Recipe, data: Mapping[str, Sequence[str]], model: TrackingModel) -> PairSampler:
+    """The pairs of a recipe for a model's crops, from the sources in ``data``."""
     images, clips = select_sources(data)
     stills = [still for pattern in images for still in read_images(pattern)]
     tracks = [track for pattern in clips for track in read_clips(pattern)]
@@ -102,6 +100,7 @@ class Run:
         self.recipe, self.model, self.step = recipe, model, 0
         self.optimizer = make_optimizer(model, recipe.optimizer)
         self.ema = {k: v.detach().clone() for k, v in model.state_dict().items()}
+        self.norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
         self.total = recipe.pairs // recipe.batch
 
     def advance(self, batch: PairBatch) -> dict[str, Tensor]:
@@ -109,6 +108,9 @@ class Run:
         rate = learning_rate(self.recipe.optimizer, self.step, self.total)
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group["factor"]
+        if self.step >= self.recipe.norm_until * self.total:
+            for module in self.norms:
+                module.eval()
         device = batch.search.device
         with torch.autocast(device.type, torch.bfloat16, enabled=self.recipe.precision == "bfloat16"):
             losses = self.model.loss(batch)

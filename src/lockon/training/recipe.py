@@ -48,8 +48,9 @@ class Recipe:
         start: weights to start from, for a second stage; empty to start from nothing.
         only: beginning of the names of the parameters that train; the rest is frozen, with its batch norms. Empty
             for all.
-        frozen_norm: batch norms keep the statistics they have. While they learn, template and search patches are each
-            normalised by their own batch, which the running statistics of both cannot reproduce when tracking.
+        norm_until: share of the run after which batch norms keep the statistics they have. While they learn, template
+            and search patches are each normalised by their own batch, which the running statistics of both cannot
+            reproduce when tracking; the rest of the run trains the network as it will be used.
         seed: of pairs and initialisation.
         workers: processes that make pairs; they do not change what is drawn.
         save_every: steps between checkpoints.
@@ -65,7 +66,7 @@ class Recipe:
     precision: str = "bfloat16"
     start: str = ""
     only: str = ""
-    frozen_norm: bool = False
+    norm_until: float = 1.0
     seed: int = 1
     workers: int = 1
     save_every: int = 200
@@ -84,17 +85,7 @@ def recipe(build: Callable[[], Recipe]) -> Callable[[], Recipe]:
 @recipe
 def stark_tiny() -> Recipe:
     """stark-tiny from nothing, on photographs and a few annotated clips."""
-    return Recipe("stark-tiny")
-
-
-@recipe
-def stark_tiny_settle() -> Recipe:
-    """The second stage of stark-tiny: everything trains, with the batch norms as they will be when tracking.
-
-    Needs ``start``: the weights of the first stage.
-    """
-    data = PairConfig(absent=0.12, hidden=0.3)
-    return Recipe("stark-tiny", data, OptimizerConfig(lr=5e-4, warmup=100), pairs=30_000, frozen_norm=True)
+    return Recipe("stark-tiny", PairConfig(absent=0.12, hidden=0.3), norm_until=0.5)
 
 
 @recipe
