@@ -29,6 +29,23 @@ def test_outside_the_frame_is_black_and_marked() -> None:
     np.testing.assert_array_equal(patch.image[10:, 10:], FRAME[:30, :30])
 
 
+def test_outside_the_frame_may_have_another_colour() -> None:
+    patch = crop(FRAME, (0, 0, 20, 20), CropSpec(factor=2, size=40), border=(9.9, 0, 200))
+    assert (patch.image[patch.padding] == (9, 0, 200)).all()
+
+
+def test_context_widens_the_crop() -> None:
+    patch = crop(FRAME, (60, 40, 10, 20), CropSpec(factor=1, size=50, context=0.5))  # sqrt(25 x 35) = 29.6
+    assert patch.window.scale == 50 / 30
+
+
+def test_a_box_in_the_frame_has_a_place_in_the_patch() -> None:
+    window = crop(FRAME, (70, 50, 20, 20), CropSpec(factor=4, size=160)).window
+    half = 0.5 / 160
+    assert window.to_patch((70, 50, 20, 20)) == pytest.approx((0.375 - half, 0.375 - half, 0.25, 0.25))
+    assert window.to_patch((40, 20, 80, 80)) == pytest.approx((-half, -half, 1, 1))
+
+
 def test_a_crop_that_touches_the_right_border_loses_the_last_column() -> None:
     patch = crop(FRAME, (130, 50, 20, 20), CropSpec(factor=2, size=40))  # columns 120 to 159
     assert patch.padding[:, 39].all()

@@ -105,7 +105,8 @@ def test_the_box_of_a_pair_is_where_the_target_is(masks: bool, tmp_path: Path) -
 def test_the_template_is_centred_at_its_factor(tmp_path: Path) -> None:
     made = sampler(tmp_path, PairConfig(**(vars(CALM) | {"template": Jitter()})))
     pair = made.draw(np.random.default_rng(0))
-    np.testing.assert_allclose(red_box(pair.template.permute(1, 2, 0).numpy()), (16, 16, 32, 32), atol=2)
+    np.testing.assert_allclose(red_box(pair.templates[0].permute(1, 2, 0).numpy()), (16, 16, 32, 32), atol=2)
+    np.testing.assert_allclose(pair.template_boxes[0], (0.25, 0.25, 0.5, 0.5), atol=0.02)
 
 
 def test_pairs_do_not_depend_on_workers_or_restarts(tmp_path: Path) -> None:

@@ -15,9 +15,11 @@ def pairs(model: TrackingModel, count: int = 2) -> PairBatch:
     z, x = model.template_crop.size, model.search_crop.size
     padding = torch.zeros(count, x, x, dtype=torch.bool)
     padding[0, : x // 5] = True
+    count_templates = getattr(model.config, "templates", 1)
     return PairBatch(
-        torch.randint(0, 255, (count, 3, z, z), dtype=torch.uint8),
-        torch.zeros(count, z, z, dtype=torch.bool),
+        torch.randint(0, 255, (count, count_templates, 3, z, z), dtype=torch.uint8),
+        torch.zeros(count, count_templates, z, z, dtype=torch.bool),
+        torch.tensor([0.25, 0.25, 0.5, 0.5]).repeat(count, count_templates, 1),
         torch.randint(0, 255, (count, 3, x, x), dtype=torch.uint8),
         padding,
         torch.tensor([[0.4, 0.4, 0.2, 0.3]]).repeat(count, 1),
@@ -30,7 +32,7 @@ def test_a_batch_gives_finite_boxes_and_scores(name: str) -> None:
     model = lockon.create_model(name).eval()
     batch = pairs(model)
     with torch.inference_mode():
-        memory = model.remember(None, model.memorize(batch.template, batch.template_padding))
+        memory = model.remember(None, model.memorize(*batch.template(0)))
         out = model(batch.search, batch.search_padding, memory)
     assert out.boxes.shape == (2, 4)
     assert out.score.shape == (2,)

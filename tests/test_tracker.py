@@ -153,3 +153,12 @@ def test_a_gpu_tracks_like_the_cpu() -> None:
     for tracker in (gpu, cpu):
         tracker.init(FRAMES[0], BOXES)
     np.testing.assert_allclose(boxes_of(gpu.update(FRAMES[1])), boxes_of(cpu.update(FRAMES[1])), atol=0.1)
+
+
+def test_crops_of_a_model_that_asks_for_it_have_the_first_frames_mean_colour_around() -> None:
+    tracker = small_tracker(search=CropSpec(4, 64, border="mean"))
+    frame = np.zeros((40, 60, 3), np.uint8)
+    frame[:, :30] = (200, 100, 0)
+    tracker.init(frame, (5, 5, 20, 20))
+    tracker.update(np.full_like(frame, 255))
+    assert tracker.states[0].border == (100, 50, 0)

@@ -23,7 +23,8 @@ from lockon import __version__
 from lockon.boxes import Box, check_box, parse_box
 from lockon.errors import BoxError, LockonError
 from lockon.frames import FrameSource, open_frames, read_ahead
-from lockon.registry import DEFAULT, MODELS, create_model, find_device, list_models, load
+from lockon.models import MODELS
+from lockon.registry import DEFAULT, create_model, find_device, list_models, load
 from lockon.select import select_box
 from lockon.track import TrackWriter, fastest_threads, follow
 from lockon.tracker import Result, Tracker

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -15,15 +16,30 @@ from lockon.errors import BoxError
 
 @dataclass(frozen=True)
 class CropSpec:
-    """What part of a frame a patch shows: a square of ``factor`` times sqrt(w * h) of the box, in ``size`` pixels."""
+    """What part of a frame a patch shows: a square around the box.
+
+    Attributes:
+        factor: side of the square in units of ``extent``.
+        size: side of the patch in pixels.
+        context: share of w + h that is added to both sides of the box first (SiamFC's margin is 0.5).
+        border: what lies outside the frame: "black", or the "mean" colour of the first frame.
+    """
 
     factor: float
     size: int
+    context: float = 0.0
+    border: Literal["black", "mean"] = "black"
+
+    def extent(self, w: float, h: float) -> float:
+        """sqrt(w * h) of a box with its context, in the unit of w and h."""
+        margin = self.context * (w + h)
+        return math.sqrt(max((w + margin) * (h + margin), 0.0))
 
 
 @dataclass(frozen=True)
 class Window:
-    """The map between a patch and its frame: the patch's centre in the frame, patch pixels per frame pixel, size."""
+    """The map between a patch and its frame: the patch's centre in the frame, patch pixels per frame pixel, the
+    patch's size in pixels."""
 
     cx: float
     cy: float
@@ -36,6 +52,17 @@ class Window:
         half = 0.5 * self.size / self.scale
         cx, cy = cx + self.cx - half, cy + self.cy - half
         return cx - 0.5 * w, cy - 0.5 * h, w, h
+
+    def to_patch(self, box: Sequence[float]) -> Box:
+        """A box in frame pixels as x, y, w, h relative to the patch (0 to 1).
+
+        Half a patch pixel to the upper left of what ``to_frame`` takes back: annotations were mapped so when the
+        official networks of STARK, AiATrack and GRM were trained.
+        """
+        x, y, w, h = (float(v) * self.scale / self.size for v in box)
+        left = x + 0.5 * (self.size - 1) / self.size - self.cx * self.scale / self.size
+        top = y + 0.5 * (self.size - 1) / self.size - self.cy * self.scale / self.size
+        return left, top, w, h
 
 
 @dataclass(frozen=True)
@@ -53,22 +80,26 @@ class Patch:
     window: Window
 
 
-def crop(frame: np.ndarray, box: Sequence[float], spec: CropSpec) -> Patch:
+BLACK = (0.0, 0.0, 0.0)
+
+
+def crop(frame: np.ndarray, box: Sequence[float], spec: CropSpec, border: Sequence[float] = BLACK) -> Patch:
     """Cuts the square around a box and resizes it (STARK section 3, AiATrack and GRM alike).
 
     The side is rounded up and the corner to the nearest pixel, while the window keeps the box's own centre: a shift
-    below one pixel that the official code has too. The part outside the frame is black; where the square reaches the
-    right or bottom border, the frame's last column or row counts as outside, as in the official code.
+    below one pixel that the official code has too. The part outside the frame has the border's colour; where the
+    square reaches the right or bottom edge, the frame's last column or row counts as outside, as in the official code.
 
     Args:
         frame: (height, width, 3) uint8.
         box: x, y, w, h in frame pixels.
+        border: RGB, 0 to 255; fractions are cut off.
 
     Raises:
         BoxError: the box is so small that nothing would be cut.
     """
     x, y, w, h = (float(v) for v in box)
-    side = math.ceil(math.sqrt(max(w * h, 0.0)) * spec.factor)
+    side = math.ceil(spec.extent(w, h) * spec.factor)
     if side < 1:
         raise BoxError(f"box {x:g},{y:g},{w:g},{h:g} is too small to cut a patch around it")
     height, width = frame.shape[:2]
@@ -76,12 +107,14 @@ def crop(frame: np.ndarray, box: Sequence[float], spec: CropSpec) -> Patch:
     left, top = max(0, -x1), max(0, -y1)
     right, bottom = max(x1 + side - width + 1, 0), max(y1 + side - height + 1, 0)
     window = Window(x + 0.5 * w, y + 0.5 * h, spec.size / side, spec.size)
+    colour = [int(v) for v in border]
     if left + right >= side or top + bottom >= side:
-        return Patch(np.zeros((spec.size, spec.size, 3), np.uint8), np.ones((spec.size, spec.size), bool), window)
+        empty = np.full((spec.size, spec.size, 3), colour, np.uint8)
+        return Patch(empty, np.ones((spec.size, spec.size), bool), window)
     piece = frame[y1 + top : y1 + side - bottom, x1 + left : x1 + side - right]
     if not (left or top or right or bottom):
         return Patch(_resize(piece, spec.size), np.zeros((spec.size, spec.size), bool), window)
-    piece = cv2.copyMakeBorder(piece, top, bottom, left, right, cv2.BORDER_CONSTANT)
+    piece = cv2.copyMakeBorder(piece, top, bottom, left, right, cv2.BORDER_CONSTANT, value=colour)
     rows = _touched(side, top, bottom, spec.size)
     columns = _touched(side, left, right, spec.size)
     return Patch(_resize(piece, spec.size), rows[:, None] | columns[None, :], window)

@@ -4,44 +4,23 @@ from __future__ import annotations
 
 import difflib
 import fnmatch
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+import importlib
+import pkgutil
+from collections.abc import Iterable
 from importlib import resources
 from pathlib import Path
 
 import torch
 
+from lockon import models
 from lockon.errors import ModelError
-from lockon.models import stark
+from lockon.models import MODELS, ModelInfo
 from lockon.tracker import Tracker, TrackingModel
 from lockon.weights import load_into, read_weights
 
+for _module in pkgutil.iter_modules(models.__path__):
+    importlib.import_module(f"{models.__name__}.{_module.name}")  # registers its models
 
-@dataclass(frozen=True)
-class ModelInfo:
-    """What the registry knows of a model.
-
-    Attributes:
-        build: makes the network, its weights at random.
-        paper: title, venue.
-        official_name: maps a parameter's name in the authors' checkpoints to ours.
-        shipped: whether trained weights come with the package.
-    """
-
-    build: Callable[[], TrackingModel]
-    paper: str
-    official_name: Callable[[str], str]
-    shipped: bool = False
-
-
-STARK = "STARK, ICCV 2021, arXiv 2103.17154"
-
-MODELS: dict[str, ModelInfo] = {
-    "stark-s50": ModelInfo(stark.stark_s50, STARK, stark.official_name),
-    "stark-st50": ModelInfo(stark.stark_st50, STARK, stark.official_name),
-    "stark-st101": ModelInfo(stark.stark_st101, STARK, stark.official_name),
-    "stark-tiny": ModelInfo(stark.stark_tiny, STARK, stark.official_name, shipped=True),
-}
 DEFAULT = "stark-tiny"
 
 

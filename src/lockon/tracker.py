@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from lockon.boxes import Box, check_box
-from lockon.crops import CropSpec, Patch, Window, crop
+from lockon.crops import BLACK, CropSpec, Patch, Window, crop
 from lockon.errors import BoxError
 from lockon.frames import as_rgb
 
@@ -47,15 +47,19 @@ class State:
 
     Attributes:
         box: x, y, w, h in frame pixels: the next frame is searched around it.
-        memory: what the model keeps of the target: a named tuple of tensors with a batch dimension of 1.
+        memory: what the network reads of the target: a named tuple of tensors with a batch dimension of 1.
         frame: frames since the first.
         refresh: the model asks for a new template, cut around ``box`` from the frame just seen.
+        border: RGB that crops have outside the frame.
+        past: what else the model keeps, for its own rules alone.
     """
 
     box: Box
     memory: Any
     frame: int = 0
     refresh: bool = False
+    border: tuple[float, float, float] = BLACK
+    past: tuple[Any, ...] = ()
 
 
 class TrackingModel(nn.Module, ABC):
@@ -65,12 +69,13 @@ class TrackingModel(nn.Module, ABC):
     search_crop: CropSpec
 
     @abstractmethod
-    def memorize(self, images: Tensor, padding: Tensor) -> Any:
+    def memorize(self, images: Tensor, padding: Tensor, boxes: Tensor) -> Any:
         """All that can be computed once per template.
 
         Args:
             images: (B, 3, S, S) RGB template patches, 0 to 255, uint8 or float.
             padding: (B, S, S) bool, true outside the frame.
+            boxes: (B, 4) x, y, w, h of the target relative to the patch, by ``Window.to_patch``.
 
         Returns:
             A named tuple of tensors whose first dimension is B.
@@ -82,14 +87,19 @@ class TrackingModel(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, images: Tensor, padding: Tensor, memory: Any) -> Any:
-        """Search patches against memories: (B, 3, S, S) and (B, S, S) as in ``memorize``; a named tuple of tensors."""
+        """Search patches against memories: (B, 3, S, S) and (B, S, S) as in ``memorize``.
+
+        Returns:
+            A named tuple of tensors, and of further tuples where a part is not for ``resolve`` to look into but to
+            pass on (as memory, or to another part of the network): these stay on the model's device.
+        """
 
     @abstractmethod
     def resolve(
         self, prediction: Any, windows: Sequence[Window], states: Sequence[State], frame_size: tuple[int, int]
     ) -> list[tuple[State, Result]]:
-        """The online rules: the prediction (on the CPU), the windows and states it belongs to, the frame's (width,
-        height), to each target's next state and result."""
+        """The online rules: the prediction (its tensors on the CPU), the windows and states it belongs to, the
+        frame's (width, height), to each target's next state and result."""
 
     @abstractmethod
     def loss(self, batch: PairBatch) -> dict[str, Tensor]:
@@ -100,18 +110,25 @@ class PairBatch(NamedTuple):
     """Training pairs.
 
     Attributes:
-        template, search: (B, 3, S, S) uint8 RGB patches, each of its crop's size.
-        template_padding, search_padding: (B, S, S) bool, true outside the frame.
+        templates: (B, T, 3, S, S) uint8 RGB patches of the template crop's size, in time order; most models take one.
+        template_padding: (B, T, S, S) bool, true outside the frame.
+        template_boxes: (B, T, 4) float32 x, y, w, h of the target relative to each template patch (0 to 1).
+        search, search_padding: (B, 3, S, S) and (B, S, S), of the search crop's size.
         boxes: (B, 4) float32 x, y, w, h of the target relative to the search patch (0 to 1).
         present: (B,) bool, false where the search patch does not show the target.
     """
 
-    template: Tensor
+    templates: Tensor
     template_padding: Tensor
+    template_boxes: Tensor
     search: Tensor
     search_padding: Tensor
     boxes: Tensor
     present: Tensor
+
+    def template(self, index: int) -> tuple[Tensor, Tensor, Tensor]:
+        """The arguments of ``memorize`` for template number ``index``."""
+        return self.templates[:, index], self.template_padding[:, index], self.template_boxes[:, index]
 
     def to(self, device: torch.device) -> PairBatch:
         """The same pairs on a device."""
@@ -157,9 +174,14 @@ class Tracker:
         given, single = _box_list(boxes)
         checked = [check_box(box, width, height) for box in given]
         start = time.perf_counter()
-        templates = self._memorize(image, checked)
+        border = _mean_colour(image) if self.model.search_crop.border == "mean" else BLACK
+        self.states = [State(box, None, border=border) for box in checked]
+        templates = self._memorize(image, self.states)
         times = {"crop": 0.0, "network": 1000 * (time.perf_counter() - start), "resolve": 0.0}
-        self.states = [State(b, self.model.remember(None, t)) for b, t in zip(checked, templates, strict=True)]
+        self.states = [
+            replace(state, memory=self.model.remember(None, template))
+            for state, template in zip(self.states, templates, strict=True)
+        ]
         self._single = single
         results = [Result(box, 1.0, True, times=times) for box in checked]
         return results[0] if single else results
@@ -179,11 +201,11 @@ class Tracker:
             raise BoxError("update() was called before init(): give the tracker a first frame and a box")
         image = as_rgb(frame)
         start = time.perf_counter()
-        patches = [crop(image, state.box, self.model.search_crop) for state in self.states]
+        patches = [crop(image, state.box, self.model.search_crop, state.border) for state in self.states]
         images, padding = self._batch(patches)
         cropped = time.perf_counter()
         prediction = self.model(images, padding, _stack([state.memory for state in self.states]))
-        prediction = type(prediction)(*(x.cpu() for x in prediction))
+        prediction = type(prediction)(*(x.cpu() if isinstance(x, Tensor) else x for x in prediction))
         computed = time.perf_counter()
         resolved = self.model.resolve(
             prediction, [p.window for p in patches], self.states, (image.shape[1], image.shape[0])
@@ -195,15 +217,17 @@ class Tracker:
         results = [Result(r.box, r.score, r.found, r.mask, times) for _, r in resolved]
         return results[0] if self._single else results
 
-    def _memorize(self, image: np.ndarray, boxes: Sequence[Box]) -> list[Any]:
-        """A template of each box, computed in one batch."""
-        memory = self.model.memorize(*self._batch([crop(image, box, self.model.template_crop) for box in boxes]))
-        return [type(memory)(*(x[i : i + 1] for x in memory)) for i in range(len(boxes))]
+    def _memorize(self, image: np.ndarray, states: Sequence[State]) -> list[Any]:
+        """A template of each state's box, computed in one batch."""
+        patches = [crop(image, state.box, self.model.template_crop, state.border) for state in states]
+        boxes = [patch.window.to_patch(state.box) for patch, state in zip(patches, states, strict=True)]
+        memory = self.model.memorize(*self._batch(patches), torch.tensor(boxes, device=self.device))
+        return [type(memory)(*(x[i : i + 1] for x in memory)) for i in range(len(states))]
 
     def _refresh(self, image: np.ndarray, states: list[State]) -> list[State]:
         """The states, those that asked for it with a new template from this frame."""
         due = [i for i, state in enumerate(states) if state.refresh]
-        for i, template in zip(due, self._memorize(image, [states[i].box for i in due]) if due else [], strict=True):
+        for i, template in zip(due, self._memorize(image, [states[i] for i in due]) if due else [], strict=True):
             memory = self.model.remember(states[i].memory, template)
             states[i] = replace(states[i], memory=memory, refresh=False)
         return states
@@ -212,6 +236,11 @@ class Tracker:
         images = torch.from_numpy(np.stack([p.image for p in patches])).to(self.device)
         padding = torch.from_numpy(np.stack([p.padding for p in patches])).to(self.device)
         return images.permute(0, 3, 1, 2), padding
+
+
+def _mean_colour(image: np.ndarray) -> tuple[float, float, float]:
+    red, green, blue = image.mean((0, 1)).tolist()
+    return red, green, blue
 
 
 def _stack(memories: Sequence[Any]) -> Any:

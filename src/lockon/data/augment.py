@@ -59,7 +59,8 @@ def place(shot: Shot, spec: CropSpec, jitter: Jitter, flip: bool, rng: Generator
     outline = _outline(shot) @ turned.T
     low, high = outline.min(0), outline.max(0)
     extent = math.sqrt((high - low).prod())
-    zoom = spec.size / (spec.factor * extent) * math.exp(np.clip(rng.normal(0, jitter.scale), -1.0, 1.0))
+    side = spec.factor * spec.extent(*(high - low))
+    zoom = spec.size / side * math.exp(np.clip(rng.normal(0, jitter.scale), -1.0, 1.0))
     centre = spec.size / 2 + _shift(jitter, rng) * extent * zoom
     shift = centre - zoom * (low + high) / 2
     shift += (zoom * turned.sum(1) - 1) / 2  # OpenCV's coordinates count from the middle of the first pixel

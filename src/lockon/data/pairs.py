@@ -159,8 +159,9 @@ class PairSampler:
         for image, patch in zip(images, (template, search), strict=True):
             image[patch.padding] = 0
         return PairBatch(
-            torch.from_numpy(images[0]).permute(2, 0, 1),
-            torch.from_numpy(template.padding),
+            torch.from_numpy(images[0]).permute(2, 0, 1)[None],
+            torch.from_numpy(template.padding)[None],
+            torch.tensor(template.box, dtype=torch.float32)[None] / self.template.size,
             torch.from_numpy(images[1]).permute(2, 0, 1),
             torch.from_numpy(search.padding),
             torch.tensor(search.box, dtype=torch.float32) / self.search.size,

@@ -22,6 +22,7 @@ from torch.nn import functional as F
 
 from lockon.boxes import clip_box, cxcywh_to_xyxy, iou_and_giou, xywh_to_xyxy, xyxy_to_cxcywh
 from lockon.crops import CropSpec, Window
+from lockon.models import register
 from lockon.nn.attention import MultiHeadAttention
 from lockon.nn.heads import MLP, CornerHead
 from lockon.nn.position import sine_position
@@ -204,7 +205,7 @@ class Stark(TrackingModel):
         self.register_buffer("mean", 255 * torch.tensor(PIXEL_MEAN)[:, None, None], persistent=False)
         self.register_buffer("std", 255 * torch.tensor(PIXEL_STD)[:, None, None], persistent=False)
 
-    def memorize(self, images: Tensor, padding: Tensor) -> Tokens:
+    def memorize(self, images: Tensor, padding: Tensor, boxes: Tensor | None = None) -> Tokens:
         """Template patches (B, 3, S, S), 0 to 255, and their padding (B, S, S) to tokens."""
         return self._embed(images, padding)
 
@@ -258,13 +259,16 @@ class Stark(TrackingModel):
             frame = state.frame + 1
             due = c.templates > 1 and frame % c.update_interval == 0 and score.item() > c.update_above
             result = Result(clipped, score.item(), score.item() > c.found_above)
-            out.append((State(clipped, state.memory, frame, refresh=due), result))
+            out.append((replace(state, box=clipped, frame=frame, refresh=due), result))
         return out
 
     def loss(self, batch: PairBatch) -> dict[str, Tensor]:
         """The paper's box loss on the pairs that show the target, and the configured extra terms."""
         c = self.config
-        memory = self.remember(None, self.memorize(batch.template, batch.template_padding))
+        memory = None
+        for index in range(c.templates):
+            memory = self.remember(memory, self.memorize(*batch.template(index)))
+        assert memory is not None
         out = self(batch.search, batch.search_padding, memory)
         truth = xywh_to_xyxy(batch.boxes).clamp(0, 1)[batch.present]
         losses = box_loss(cxcywh_to_xyxy(out.boxes[batch.present]), truth, c.giou_weight, c.l1_weight)
@@ -359,22 +363,29 @@ def official_name(name: str) -> str:
     return re.sub(r"^cls_head\.layers\.(\d)\.", lambda m: f"cls_head.{2 * int(m[1])}.", name)
 
 
+PAPER = "STARK, ICCV 2021, arXiv 2103.17154"
+
+
+@register(paper=PAPER, official_name=official_name)
 def stark_s50() -> Stark:
     """STARK-S50: ResNet-50 to its third stage, one template."""
     return Stark(StarkConfig())
 
 
+@register(paper=PAPER, official_name=official_name)
 def stark_st50() -> Stark:
     """STARK-ST50: ResNet-50, a dynamic template and a score head."""
     return Stark(StarkConfig(templates=2, score_head=True, found_above=0.5))
 
 
+@register(paper=PAPER, official_name=official_name)
 def stark_st101() -> Stark:
     """STARK-ST101: ST50 with ResNet-101."""
     config = StarkConfig(templates=2, score_head=True, found_above=0.5)
     return Stark(replace(config, backbone=ResNetConfig(layers=(3, 4, 23))))
 
 
+@register(paper=PAPER, official_name=official_name, shipped=True)
 def stark_tiny() -> Stark:
     """STARK's design at a size that runs in real time on two CPU cores, with a score head."""
     return Stark(

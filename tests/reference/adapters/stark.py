@@ -92,7 +92,7 @@ class Spoken(Stark):
         super().__init__(replace(TINY, **changes))
         self.prediction = prediction
 
-    def memorize(self, images: Tensor, padding: Tensor) -> Tokens:
+    def memorize(self, images: Tensor, padding: Tensor, boxes: Tensor | None = None) -> Tokens:
         return Tokens(torch.zeros(1, 1, 4), torch.zeros(1, 1, 4), torch.zeros(1, 1, dtype=torch.bool))
 
     def forward(self, images: Tensor, padding: Tensor, memory: Tokens) -> StarkPrediction:
@@ -318,7 +318,7 @@ def loop(case: Case) -> Answer:
 def _pairs(boxes: Tensor, present: Tensor) -> PairBatch:
     """Pairs whose pictures nobody looks at."""
     blank = torch.zeros(1)
-    return PairBatch(blank, blank, blank, blank, boxes, present)
+    return PairBatch(blank[None], blank[None], blank[None], blank, blank, boxes, present)
 
 
 @ADAPTER.answers("loss", "pred_cxcywh", "gt_xywh", "giou_weight", "l1_weight")
@@ -352,7 +352,9 @@ def box_step(case: Case) -> Answer:
     (template,) = _templates(case)
     boxes = case.tensor("gt_xywh").float()
     present = torch.ones(len(boxes), dtype=torch.bool)
-    losses = model.loss(PairBatch(*_patches(case, template), *_patches(case, "search"), boxes, present))
+    images, padding = (part[:, None] for part in _patches(case, template))
+    unseen = torch.zeros(len(boxes), 1, 4)
+    losses = model.loss(PairBatch(images, padding, unseen, *_patches(case, "search"), boxes, present))
     losses["total"].backward()
     gradients = [model.get_parameter(official_name(name)).grad for name in case["parameters"]]
     own = model.state_dict()
