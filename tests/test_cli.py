@@ -126,6 +126,14 @@ def test_the_demo_follows_the_bundled_target(command: Command, tmp_path: Path) -
     assert (miss < truth[:, 2:].min(1) / 2).mean() > 0.8
 
 
+def test_the_demo_says_that_the_target_is_lost_while_it_is_hidden(command: Command, tmp_path: Path) -> None:
+    assert command("demo", "--out", tmp_path).code == 0
+    rows = [json.loads(line) for line in (tmp_path / "clip.jsonl").read_text().splitlines()]
+    lost = [row["frame"] for row in rows if not row["found"]]
+    assert lost  # a shuttle passes in front of it in frames 79 to 91
+    assert all(79 <= frame <= 91 for frame in lost)
+
+
 def test_models_are_listed(command: Command) -> None:
     ran = command("models", "stark*")
     assert ran.code == 0
