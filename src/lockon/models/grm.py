@@ -96,9 +96,8 @@ class DividedAttention(Attention):
         query, key, value = self.split(x)
         if config.grouped and not self.training:
             return self.merge(grouped_attention(query, key, value, chosen.bool())), chosen
-        alone = F.pad(1 - chosen, (length, 0))  # the template's tokens are not among them
-        template = F.pad(torch.ones_like(target, dtype=chosen.dtype), (0, chosen.shape[1]))
-        weights = masked_softmax(attention_logits(query, key), relation_mask(template, alone)[:, None])
+        mask = relation_mask(group_tokens(chosen, length))[:, None]
+        weights = masked_softmax(attention_logits(query, key), mask)
         return self.merge(weights @ value), chosen
 
     def divide(
@@ -157,16 +156,31 @@ def gumbel_noise(like: Tensor) -> Tensor:
     return -torch.empty_like(like).exponential_().log()
 
 
-def relation_mask(template: Tensor, alone: Tensor) -> Tensor:
-    """Which tokens see which (section 3.3): all but the template and the tokens of the search patch alone each other.
+TEMPLATE, ALONE, CHOSEN = range(3)  # the groups: template, search patch alone, related to both
+SEES = (
+    (TEMPLATE, TEMPLATE),
+    (TEMPLATE, CHOSEN),
+    (ALONE, ALONE),
+    (ALONE, CHOSEN),
+    (CHOSEN, TEMPLATE),
+    (CHOSEN, ALONE),
+    (CHOSEN, CHOSEN),
+)
 
-    Args:
-        template, alone: (B, N) 1 for the tokens of either group, 0 for the others; gradients flow to ``alone``.
 
-    Returns:
-        (B, N, N) 0 or 1.
+def group_tokens(chosen: Tensor, length: int) -> Tensor:
+    """The division (B, N) behind ``length`` template tokens, to (B, length + N, 3): 1 for each token's group."""
+    template = F.pad(torch.ones_like(chosen[:, :1]).expand(-1, length), (0, chosen.shape[1]))
+    return torch.stack([template, F.pad(1 - chosen, (length, 0)), F.pad(chosen, (length, 0))], dim=-1)
+
+
+def relation_mask(groups: Tensor) -> Tensor:
+    """Which token sees which (section 3.3): (B, N, 3) of ``group_tokens`` to (B, N, N), 0 or 1.
+
+    A sum of products, so that gradients reach the division.
     """
-    return 1 - template[:, :, None] * alone[:, None] - alone[:, :, None] * template[:, None]
+    seeing, seen = zip(*SEES, strict=True)
+    return groups[..., list(seeing)] @ groups[..., list(seen)].transpose(1, 2)
 
 
 def masked_softmax(logits: Tensor, mask: Tensor, eps: float = 1e-6) -> Tensor:

@@ -176,9 +176,9 @@ class OneStream(TrackingModel):
         search = self.backbone.patch_embed(self.normalise(images)) + self.backbone.pos_embed_x
         features, chosen = self.relate(torch.cat([memory.tokens, search], dim=1), memory.target, noise)
         side = self.backbone.sides[1]
-        centers = self.box_head(features.transpose(1, 2).unflatten(2, (side, side)))
-        boxes = centered_boxes(*centers)
-        return OneStreamPrediction(boxes, centers.scores.flatten(1).amax(1), *centers, chosen)
+        scores, sizes, offsets = self.box_head(features.transpose(1, 2).unflatten(2, (side, side)))
+        boxes = centered_boxes(scores, sizes, offsets)
+        return OneStreamPrediction(boxes, scores.flatten(1).amax(1), scores, sizes, offsets, chosen)
 
     def resolve(
         self,

@@ -169,9 +169,8 @@ def _marks(chosen: Tensor) -> Tensor:
 
 @ADAPTER.answers("module", "scores", "policy", "eps")
 def softmax(case: Case) -> Answer:
-    policy = case.tensor("policy")
-    mask = relation_mask(policy[..., 0], policy[..., 1])
-    return {"out": masked_softmax(case.tensor("scores"), mask[:, None], case["eps"])}
+    mask = relation_mask(case.tensor("policy"))[:, None]
+    return {"out": masked_softmax(case.tensor("scores"), mask, case["eps"])}
 
 
 # The network, whole and in parts
@@ -246,7 +245,7 @@ def post_processing(case: Case) -> Answer:
 # Training
 
 
-def _weights(case: Case) -> dict[str, float]:
+def _weights(case: Case) -> dict[str, Any]:
     names = {"giou": "giou_weight", "l1": "l1_weight", "focal": "score_weight"}
     return {ours: case["weights"][theirs] for theirs, ours in names.items()}
 

@@ -182,7 +182,7 @@ def elimination(case: Case) -> Answer:
     tokens, weights, places = case.tensor("tokens"), case.tensor("attention"), case.tensor("search_indices")
     mask = case.tensor("template_mask").bool()
     assert mask.shape[1] == case["template_tokens"]
-    answer = {}
+    answer: dict[str, Tensor] = {}
     for name, judges in (("masked", mask), ("nomask", torch.ones_like(mask))):
         left = eliminate(tokens, weights, places, judges, case["keep_ratio"])
         answer |= {f"{part}_{name}": x for part, x in zip(("tokens", "keep", "removed"), left, strict=True)}
