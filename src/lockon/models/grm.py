@@ -239,7 +239,8 @@ class DividedBlock(Block):
 
 
 class Grm(OneStream):
-    """The GRM network; ``config`` may be replaced by one that divides otherwise."""
+    """The GRM network; ``config`` may be replaced by one that divides otherwise, but for what the layers are built of:
+    ``late``, ``undivided``, and whether ``division`` is "none"."""
 
     config: GrmConfig
 

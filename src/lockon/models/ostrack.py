@@ -188,7 +188,7 @@ class OneStream(TrackingModel):
         frame_size: tuple[int, int],
     ) -> list[tuple[State, Result]]:
         """The box where score times Hann window is highest, clipped to the frame, is the result and the next state
-        (section 3.4); that product is the result's score."""
+        (section 3.4). That product, at most 1, is the result's score, uncalibrated; the official code returns none."""
         response = prediction.scores * hann_window(prediction.scores.shape[-1])
         boxes = centered_boxes(response, prediction.sizes, prediction.offsets)
         best = response.flatten(1).amax(1).clamp(0, 1).tolist()
