@@ -1,13 +1,26 @@
-"""What holds for every model in the registry."""
+"""What holds for every model in the registry: shapes at full size, where no number is computed; values when small."""
 
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 import lockon
+from lockon.models import MODELS, ModelInfo
 from lockon.models.stark import corner_loss, similarity_loss
 from lockon.tracker import PairBatch, TrackingModel
+from lockon.weights import save_weights
+from tests.small import SMALL
 
 NAMES = lockon.list_models()
+PAPERS = sorted(SMALL)
+BENCHMARKS = {
+    *("got10k", "lasot", "lasot_ext", "trackingnet", "otb2015", "uav123", "nfs", "avist"),
+    *("vot2016", "vot2018", "vot2020"),
+}
 
 
 def pairs(model: TrackingModel, count: int = 2) -> PairBatch:
@@ -27,28 +40,98 @@ def pairs(model: TrackingModel, count: int = 2) -> PairBatch:
     )
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_a_batch_gives_finite_boxes_and_scores(name: str) -> None:
-    model = lockon.create_model(name).eval()
-    batch = pairs(model)
+def small(paper: str) -> TrackingModel:
+    torch.manual_seed(0)
+    return SMALL[paper]()
+
+
+def run(model: TrackingModel, batch: PairBatch) -> tuple[Tensor, Tensor]:
+    """Boxes and scores."""
     with torch.inference_mode():
         memory = model.remember(None, model.memorize(*batch.template(0)))
         out = model(batch.search, batch.search_padding, memory)
-    assert out.boxes.shape == (2, 4)
-    assert out.score.shape == (2,)
-    assert torch.isfinite(out.boxes).all()
-    assert ((out.score >= 0) & (out.score <= 1)).all()
+    return out.boxes, out.score
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_parameter_that_the_loss_uses_gets_a_finite_gradient(name: str) -> None:
-    model = lockon.create_model(name).train()
+def test_a_full_size_network_gives_a_box_and_a_score_per_patch(name: str) -> None:
+    with torch.device("meta"):
+        model = lockon.create_model(name).eval()
+        boxes, score = run(model, pairs(model))
+    assert boxes.shape == (2, 4)
+    assert score.shape == (2,)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_model_says_its_paper_and_settings_that_it_has(name: str) -> None:
+    info = MODELS[name]
+    with torch.device("meta"):
+        config = info.build().config
+    known = {field.name for field in fields(config)}  # type: ignore[arg-type]
+    assert info.paper
+    assert info.source or not info.results
+    assert set(info.settings) <= BENCHMARKS
+    assert all(set(changes) <= known for changes in info.settings.values())
+
+
+def test_every_paper_has_a_small_network_here() -> None:
+    assert {info.build.__module__.rpartition(".")[2] for info in MODELS.values()} == set(PAPERS)
+
+
+@pytest.mark.parametrize("paper", PAPERS)
+def test_a_batch_gives_finite_boxes_and_scores(paper: str) -> None:
+    model = small(paper).eval()
+    boxes, score = run(model, pairs(model))
+    assert torch.isfinite(boxes).all()
+    assert ((score >= 0) & (score <= 1)).all()
+
+
+@pytest.mark.parametrize("paper", PAPERS)
+def test_a_batch_of_two_is_two_runs_of_one(paper: str) -> None:
+    model = small(paper).eval()
+    batch = pairs(model)
+    together = run(model, batch)
+    for i in range(2):
+        alone = run(model, PairBatch(*(part[i : i + 1] for part in batch)))
+        for whole, part in zip(together, alone, strict=True):
+            torch.testing.assert_close(whole[i : i + 1], part, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("paper", PAPERS)
+def test_float32_is_as_good_as_float64(paper: str) -> None:
+    model = small(paper).eval()
+    batch = pairs(model)
+    single = run(model, batch)
+    double = run(model.double(), batch)
+    for a, b in zip(single, double, strict=True):
+        torch.testing.assert_close(a.double(), b.double(), atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("paper", PAPERS)
+def test_every_parameter_that_trains_gets_a_finite_gradient(paper: str) -> None:
+    model = small(paper).train()
     model.loss(pairs(model))["total"].backward()
-    without = [n for n, p in model.named_parameters() if p.grad is None]
-    if model.config.score_weight == 0:  # type: ignore[union-attr]
-        without = [n for n in without if not n.startswith("cls_head.")]  # trained in a stage of its own
-    assert without == []
-    assert all(torch.isfinite(p.grad).all() for p in model.parameters() if p.grad is not None)
+    gradients = {name: p.grad for name, p in model.named_parameters() if p.requires_grad}
+    assert [name for name, gradient in gradients.items() if gradient is None] == []
+    assert all(torch.isfinite(gradient).all() for gradient in gradients.values() if gradient is not None)
+
+
+@pytest.mark.parametrize("paper", PAPERS)
+@pytest.mark.parametrize("targets", [1, 3])
+def test_a_tracker_with_weights_from_a_file_follows_targets(
+    paper: str, targets: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(MODELS, "small", ModelInfo(SMALL[paper], paper, lambda name: name))
+    save_weights(small(paper).state_dict(), tmp_path / "w.safetensors", "small")
+    tracker = lockon.load("small", weights=tmp_path / "w.safetensors", device="cpu")
+    frames = np.random.default_rng(0).integers(0, 255, (3, 120, 160, 3), np.uint8)
+    given = [(40, 30, 30, 24), (90, 60, 20, 28), (10, 70, 40, 30)][:targets]
+    tracker.init(frames[0], given)
+    for frame in frames[1:]:
+        results = tracker.update(frame)
+        assert isinstance(results, list)
+        assert len(results) == targets
+        assert all(np.isfinite(r.box).all() and 0 <= r.score <= 1 for r in results)
 
 
 def test_the_same_seed_builds_the_same_network() -> None:

@@ -20,11 +20,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lockon.boxes import clip_box, cxcywh_to_xyxy, iou_and_giou, xywh_to_xyxy, xyxy_to_cxcywh
+from lockon.boxes import clip_box, cxcywh_to_xyxy, xywh_to_xyxy, xyxy_to_cxcywh
 from lockon.crops import CropSpec, Window
 from lockon.models import register
 from lockon.nn.attention import MultiHeadAttention
 from lockon.nn.heads import MLP, CornerHead
+from lockon.nn.losses import box_loss
 from lockon.nn.position import sine_position
 from lockon.nn.resnet import ResNet, ResNetConfig
 from lockon.tracker import PairBatch, Result, State, TrackingModel
@@ -296,26 +297,6 @@ def _concentration(scores: Tensor) -> Tensor:
     """(B, 2, H, W) corner maps to (B,): the largest probability mass of two by two cells, of the less sure corner."""
     p = scores.flatten(2).float().softmax(-1).unflatten(-1, scores.shape[-2:])
     return 4 * F.avg_pool2d(p, 2, stride=1).flatten(2).amax(-1).amin(-1)
-
-
-def box_loss(predicted: Tensor, truth: Tensor, giou_weight: float, l1_weight: float) -> dict[str, Tensor]:
-    """Generalised IoU and L1 of x1, y1, x2, y2 boxes (section 3.1, equation 3).
-
-    As in the official code, a batch in which any predicted box is inverted has no GIoU term.
-
-    Args:
-        predicted, truth: (N, 4).
-
-    Returns:
-        "box" (weighted sum), "giou" (1 - GIoU), "l1" and "iou", each the mean over boxes.
-    """
-    l1 = F.l1_loss(predicted, truth) if len(truth) else predicted.sum()
-    if len(truth) and bool((predicted[:, 2:] >= predicted[:, :2]).all()):
-        iou, giou = (x.mean() for x in iou_and_giou(predicted, truth))
-        giou_term = 1 - giou
-    else:
-        iou = giou_term = l1.new_zeros(())
-    return {"box": giou_weight * giou_term + l1_weight * l1, "giou": giou_term, "l1": l1, "iou": iou.detach()}
 
 
 def corner_loss(scores: Tensor, truth: Tensor) -> Tensor:

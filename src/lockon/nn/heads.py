@@ -9,6 +9,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from lockon.nn.precision import full
+
 
 class Corners(NamedTuple):
     """What a corner head says.
@@ -49,14 +51,66 @@ def soft_argmax(scores: Tensor) -> Tensor:
     return torch.stack([x, y], dim=-1)
 
 
-def _tower(channels: int, widths: Sequence[int]) -> nn.Sequential:
+class Centers(NamedTuple):
+    """What a center head says of every cell of an S x S map.
+
+    Attributes:
+        scores: (B, S, S) how likely the target's centre lies in the cell, strictly between 0 and 1.
+        sizes: (B, 2, S, S) width and height relative to the map, strictly between 0 and 1.
+        offsets: (B, 2, S, S) x and y of the centre from the cell's top-left corner, in cells.
+    """
+
+    scores: Tensor
+    sizes: Tensor
+    offsets: Tensor
+
+
+class CenterHead(nn.Module):
+    """Three stacks of convolutions: score, size and offset of a box centred in each cell (OSTrack section 3.3).
+
+    Where numbers are squashed they stay a little away from 0 and 1, so that a logarithm of them is finite.
+    """
+
+    def __init__(self, channels: int, widths: Sequence[int]) -> None:
+        super().__init__()
+        self.ctr = _tower(channels, widths)
+        self.size = _tower(channels, widths, 2)
+        self.offset = _tower(channels, widths, 2)
+        for parameter in self.parameters():
+            if parameter.dim() > 1:
+                nn.init.xavier_uniform_(parameter)
+
+    def forward(self, x: Tensor) -> Centers:
+        """(B, C, S, S) features to the maps."""
+        scores, sizes = (full(tower(x)).sigmoid().clamp(1e-4, 1 - 1e-4) for tower in (self.ctr, self.size))
+        return Centers(scores[:, 0], sizes, full(self.offset(x)))
+
+
+def centered_boxes(response: Tensor, sizes: Tensor, offsets: Tensor) -> Tensor:
+    """The boxes of the cells with the highest response.
+
+    Args:
+        response: (B, S, S) the scores, or the scores after what a tracker did to them.
+        sizes, offsets: (B, 2, S, S) of ``Centers``.
+
+    Returns:
+        (B, 4) centre and size relative to the map.
+    """
+    side = response.shape[-1]
+    best = response.flatten(1).argmax(1)  # of equals the first, row by row
+    size, offset = (x.flatten(2).gather(2, best[:, None, None].expand(-1, 2, 1))[..., 0] for x in (sizes, offsets))
+    cell = torch.stack([best % side, best // side], dim=1)
+    return torch.cat([(cell + offset) / side, size], dim=1)
+
+
+def _tower(channels: int, widths: Sequence[int], out: int = 1) -> nn.Sequential:
     layers: list[nn.Module] = []
     for width in widths:
         layers.append(
             nn.Sequential(nn.Conv2d(channels, width, 3, padding=1), nn.BatchNorm2d(width), nn.ReLU(inplace=True))
         )
         channels = width
-    return nn.Sequential(*layers, nn.Conv2d(channels, 1, 1))
+    return nn.Sequential(*layers, nn.Conv2d(channels, out, 1))
 
 
 class MLP(nn.Sequential):
