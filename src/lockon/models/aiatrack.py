@@ -28,10 +28,12 @@ from torch.nn import functional as F
 from lockon.boxes import clip_box, cxcywh_to_xyxy, iou_and_giou, xywh_to_xyxy, xyxy_to_cxcywh, xyxy_to_xywh
 from lockon.crops import CropSpec, Window
 from lockon.models import register
-from lockon.models.stark import PIXEL_MEAN, PIXEL_STD, box_loss
 from lockon.nn.attention import MultiHeadAttention
 from lockon.nn.heads import CornerHead
+from lockon.nn.images import Normalise
+from lockon.nn.losses import box_loss
 from lockon.nn.position import sine_position
+from lockon.nn.precision import full
 from lockon.nn.resnet import ResNet, ResNetConfig
 from lockon.nn.roi import precise_roi_pool
 from lockon.tracker import PairBatch, Result, State, TrackingModel
@@ -46,12 +48,12 @@ class AiATrackConfig:
             the inner attention's weights.
         backbone: the CNN; its stride is the size of a token in pixels.
         frozen: parts of the backbone that keep the weights they come with.
-        dim, heads, feedforward, encoder_layers, decoder_layers, dropout: the transformer (section 3.3).
-        match: channels in which the inner attention compares keys (section 3.2).
-        inner: what refines an attention map: "attention" (the paper's), a "convolution" over each reference's map
-            instead, or nothing, but a "cascade" of two plain attentions in place of one (section 4.3).
+        dim, heads, feedforward, encoder_layers, decoder_layers, dropout: the transformer (section 3.2).
+        match: channels in which the inner attention compares keys (section 3.1).
+        inner: what refines an attention map: "attention" (the paper's), or instead a "convolution" over each
+            reference's map; "cascade" refines nothing, but puts two plain attentions in place of one (section 4.3).
         inner_in: where: in the encoder's "self" attention, the decoder's "cross" attention, "both" or "none".
-        marks: how values tell the target from its background (section 3.3): by a learned "embedding" of each, by a
+        marks: how values tell the target from its background (section 3.2): by a learned "embedding" of each, by a
             "mask" that leaves the target alone, or by "none".
         short_term: whether the short-term references have an attention "separate" from the first frame's, are "mixed"
             with it in one, or are left out ("none").
@@ -61,7 +63,8 @@ class AiATrackConfig:
         margin: a tracked box keeps this many pixels inside the frame.
         found_above: a result is ``found`` where its score, the predicted IoU, is above this.
         head: channels of the corner head's convolutions.
-        giou_weight, l1_weight, iou_weight: of the loss (section 3.4).
+        giou_weight, l1_weight, iou_weight: of the loss (section 3.2).
+        templates: references of a training sample, the first long-term, the others short-term.
         proposals: boxes per target that the IoU head is trained on.
         spreads: their standard deviations, relative to the target's size; one is drawn for each proposal.
         min_iou, tries, shrink: a proposal below this IoU is drawn again, up to this often in all, each time with its
@@ -91,6 +94,7 @@ class AiATrackConfig:
     giou_weight: float = 2.0
     l1_weight: float = 5.0
     iou_weight: float = 2.0
+    templates: int = 2
     proposals: int = 16
     spreads: tuple[float, ...] = (0.03, 0.05, 0.1, 0.2, 0.3)
     min_iou: float = 0.1
@@ -138,7 +142,7 @@ class AiATrackPrediction(NamedTuple):
     candidate: References
 
 
-# Attention in attention (section 3.2)
+# Attention in attention (section 3.1)
 
 
 class InnerAttention(nn.Module):
@@ -196,7 +200,7 @@ class InnerConvolution(nn.Module):
 
 
 class RefinedAttention(MultiHeadAttention):
-    """Multi-head attention whose map is refined before the softmax (figure 2)."""
+    """Multi-head attention whose map is refined before the softmax."""
 
     def __init__(self, config: AiATrackConfig) -> None:
         super().__init__(config.dim, config.heads, config.dropout)
@@ -241,7 +245,7 @@ def _attention(config: AiATrackConfig, place: Literal["self", "cross"]) -> nn.Mo
     return PlainAttention(config, 2) if config.inner == "cascade" else RefinedAttention(config)
 
 
-# The network (section 3.3)
+# The network (section 3.2)
 
 
 class EncoderLayer(nn.Module):
@@ -294,7 +298,7 @@ def _look(attend: nn.Module, x: Tensor, key: Tensor, value: Tensor, position: Te
 
 
 class IoUHead(nn.Module):
-    """Predicts how well boxes fit, from the features inside them (section 3.3; IoU-Net, Jiang et al., ECCV 2018)."""
+    """Predicts how well boxes fit, from the features inside them (section 3.2; IoU-Net, Jiang et al., ECCV 2018)."""
 
     def __init__(self, channels: int, size: int = 4) -> None:
         super().__init__()
@@ -318,19 +322,17 @@ class IoUHead(nn.Module):
         """(B, C, H, W) and (B, P, 4) x1, y1, x2, y2 relative to the map to (B, P), twice the IoU minus one."""
         x = self.conv3(self.conv2(self.conv1(features)))
         pooled = precise_roi_pool(x, boxes * features.shape[-1], self.size)  # (B, P, C, size, size)
-        return self.iou_predictor(self.fc(pooled.flatten(2).flatten(0, 1))).view(boxes.shape[:2]).float()
+        return full(self.iou_predictor(self.fc(pooled.flatten(2).flatten(0, 1)))).view(boxes.shape[:2])
 
 
 class AiATrack(TrackingModel):
     """The AiATrack network with its online rules and loss."""
 
-    mean: Tensor
-    std: Tensor
-
     def __init__(self, config: AiATrackConfig) -> None:
         super().__init__()
         self.config = config
         self.template_crop = self.search_crop = config.crop
+        self.normalise = Normalise()
         self.backbone = ResNet(config.backbone)
         for name in config.frozen:
             self.backbone.get_submodule(name).requires_grad_(False)
@@ -345,8 +347,6 @@ class AiATrack(TrackingModel):
             self.foreground_embed, self.background_embed = nn.Embedding(1, config.dim), nn.Embedding(1, config.dim)
         self.box_head = CornerHead(config.dim, config.head)
         self.iou_head = IoUHead(config.dim)
-        self.register_buffer("mean", 255 * torch.tensor(PIXEL_MEAN)[:, None, None], persistent=False)
-        self.register_buffer("std", 255 * torch.tensor(PIXEL_STD)[:, None, None], persistent=False)
 
     def memorize(self, images: Tensor, padding: Tensor, boxes: Tensor) -> References:
         """Patches (B, 3, S, S), 0 to 255, their padding (B, S, S) and targets (B, 4), x, y, w, h relative to the
@@ -377,7 +377,7 @@ class AiATrack(TrackingModel):
 
     def encode(self, images: Tensor, padding: Tensor) -> tuple[Tensor, Tensor]:
         """A patch by itself: encoded tokens (B, N, C), and the inner attention's positions (B, N, match)."""
-        x = self.bottleneck(self.backbone((images.to(self.mean.dtype) - self.mean) / self.std))  # (B, C, H, W)
+        x = self.bottleneck(self.backbone(self.normalise(images)))  # (B, C, H, W)
         cells = self.cells(padding)
         position, inner = (
             sine_position(cells, channels).flatten(2).transpose(1, 2)
@@ -443,7 +443,7 @@ class AiATrack(TrackingModel):
         return out
 
     def loss(self, batch: PairBatch) -> dict[str, Tensor]:
-        """The paper's loss (section 3.4), the IoU head on proposals drawn around each target."""
+        """The paper's loss (section 3.2), the IoU head on proposals drawn around each target."""
         return self.loss_on(batch, draw_proposals(batch.boxes, self.config))
 
     def loss_on(self, batch: PairBatch, proposals: Proposals) -> dict[str, Tensor]:
@@ -463,7 +463,7 @@ class AiATrack(TrackingModel):
 
 
 def target_map(boxes: Tensor, grid: int) -> Tensor:
-    """The cells of a patch that count as its target (section 3.3).
+    """The cells of a patch that count as its target (section 3.2).
 
     Position and size of the box are rounded each on its own. As in the official code, which slices, a box that ends
     before the patch begins has its end counted from the far side.
@@ -482,7 +482,7 @@ def target_map(boxes: Tensor, grid: int) -> Tensor:
     return inside[:, 1, :, None] & inside[:, 0, None, :]
 
 
-# Training (section 3.4)
+# Training (section 3.2)
 
 
 class Proposals(NamedTuple):
@@ -531,7 +531,7 @@ def proposals_from(boxes: Tensor, spread: Tensor, normals: Tensor, min_iou: floa
 def tracking_loss(
     corners: Tensor, boxes: Tensor, iou: Tensor, quality: Tensor, config: AiATrackConfig
 ) -> dict[str, Tensor]:
-    """The box loss (``stark.box_loss``) and the squared error of the IoU head.
+    """The box loss (``nn.losses.box_loss``) and the squared error of the IoU head.
 
     Args:
         corners: (B, 4) predicted x1, y1, x2, y2.

@@ -47,8 +47,8 @@ def _model(case: Case, normalised: bool = False, **changes: Any) -> AiATrack:
 def _filled(case: Case, model: AiATrack, normalised: bool) -> AiATrack:
     case.load_into(model, official_name)
     if normalised:  # the case's images are
-        model.mean.zero_()
-        model.std.fill_(1)
+        model.normalise.mean.zero_()
+        model.normalise.std.fill_(1)
     return model
 
 
