@@ -168,7 +168,9 @@ def test_every_switch_changes_the_network() -> None:
     def answer(changes: dict[str, Any]) -> tuple[int, Tensor]:
         model = small(**changes)
         with torch.inference_mode():
-            out = model(batch.search, batch.search_padding, model.remember(None, model.memorize(*batch.template(0))))
+            first, second = (model.memorize(*batch.template(index)) for index in range(2))
+            memory = model.choose([first, second])
+            out = model(batch.search, batch.search_padding, memory)
         return sum(p.numel() for p in model.parameters()), out.boxes
 
     seen = [answer(changes) for changes in ABLATIONS]

@@ -31,7 +31,7 @@ class MultiHeadAttention(nn.Module):
         return self.out_proj(out.transpose(1, 2).flatten(2))
 
     def project(self, query: Tensor, key: Tensor, value: Tensor) -> list[Tensor]:
-        """Each (B, L, C) to its heads, (B, heads, L, C / heads)."""
+        """What the heads compare and sum up: each (B, L, C) to (B, heads, L, C / heads)."""
         weights, biases = self.in_proj_weight.chunk(3), self.in_proj_bias.chunk(3)
         return [
             F.linear(x, w, b).unflatten(-1, (self.heads, -1)).transpose(1, 2)
