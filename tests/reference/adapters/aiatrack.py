@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from lockon.boxes import cxcywh_to_xyxy, mirror, xywh_to_xyxy, xyxy_to_cxcywh, xyxy_to_xywh
 from lockon.crops import CropSpec, Window, crop
@@ -344,7 +344,8 @@ def memory_policy(case: Case) -> Answer:
     for name, settings in case["settings"].items():
         model = AiATrack(replace(TINY, **_settings(settings)))
         state = State((0, 0, 10, 10), model.remember(None, _entry(0)))
-        references, caches = [], []
+        references: list[Tensor] = []
+        caches: list[list[int]] = []
         for frame, iou in enumerate(case.tensor("iou"), start=1):
             prediction = AiATrackPrediction(torch.full((1, 4), 0.5), iou[None], iou[None], _entry(frame))
             ((state, _),) = model.resolve(prediction, [Window(0, 0, 1, 320)], [state], (320, 320))
@@ -388,7 +389,7 @@ def _number(x: Tensor, seen: list[Tensor]) -> int:
 # Training
 
 
-def _weights(case: Case) -> dict[str, float]:
+def _weights(case: Case) -> dict[str, Any]:
     return {f"{name}_weight": weight for name, weight in case["loss_weights"].items()}
 
 
@@ -399,7 +400,8 @@ def _losses(losses: dict[str, Tensor]) -> list[float]:
 @ADAPTER.answers("loss", "pred_cxcywh", "gt_xywh", "pred_iou", "gt_iou", "loss_weights")
 def losses(case: Case) -> Answer:
     config = replace(TINY, **_weights(case))
-    rows, gradients = [], []
+    rows: list[list[float]] = []
+    gradients: list[Tensor] = []
     for boxes in case.tensor("pred_cxcywh"):
         boxes.requires_grad_()
         corners = cxcywh_to_xyxy(boxes[:, 0])
@@ -407,8 +409,9 @@ def losses(case: Case) -> Answer:
         found = tracking_loss(corners, case.tensor("gt_xywh"), *pair, config)
         found["total"].backward()
         rows.append(_losses(found))
+        assert boxes.grad is not None
         gradients.append(boxes.grad)
-    return {"losses": rows, "grad_pred_cxcywh": torch.stack([g for g in gradients if g is not None])}
+    return {"losses": rows, "grad_pred_cxcywh": torch.stack(gradients)}
 
 
 @ADAPTER.answers("sampler", "boxes_xywh", "image_widths", "normalised_boxes_xywh")
@@ -484,7 +487,7 @@ def train_step(case: Case) -> Answer:
     return answer | {name: after[official_name(name.removeprefix("after."))] for name in changed}
 
 
-def _norm(parameter: nn.Parameter) -> Tensor:
+def _norm(parameter: Tensor) -> Tensor:
     assert parameter.grad is not None
     return parameter.grad.norm()
 
