@@ -1,7 +1,17 @@
 import pytest
 import torch
 
-from lockon.boxes import check_box, clip_box, cxcywh_to_xyxy, iou_and_giou, parse_box, xywh_to_xyxy, xyxy_to_cxcywh
+from lockon.boxes import (
+    check_box,
+    clip_box,
+    cxcywh_to_xyxy,
+    iou_and_giou,
+    mirror,
+    parse_box,
+    xywh_to_xyxy,
+    xyxy_to_cxcywh,
+    xyxy_to_xywh,
+)
 from lockon.errors import BoxError
 
 
@@ -11,6 +21,14 @@ def test_formats_go_round() -> None:
     assert xyxy.tolist() == [[10, 20, 40, 60]]
     assert xyxy_to_cxcywh(xyxy).tolist() == [[25, 40, 30, 40]]
     assert cxcywh_to_xyxy(xyxy_to_cxcywh(xyxy)).tolist() == xyxy.tolist()
+    assert xyxy_to_xywh(xyxy).tolist() == xywh.tolist()
+
+
+def test_mirrored_twice_a_box_is_where_it_was() -> None:
+    box, width = torch.tensor([[10.0, 20.0, 30.0, 40.0]]), torch.tensor([101])
+    assert mirror(box, width).tolist() == [[60, 20, 30, 40]]
+    assert mirror(mirror(box, width), width).tolist() == box.tolist()
+    torch.testing.assert_close(mirror(torch.tensor([0.1, 0.2, 0.3, 0.4])), torch.tensor([0.6, 0.2, 0.3, 0.4]))
 
 
 def test_overlap_of_halves_and_of_strangers() -> None:

@@ -35,6 +35,24 @@ def xyxy_to_cxcywh(boxes: Tensor) -> Tensor:
     return torch.cat([(low + high) / 2, high - low], dim=-1)
 
 
+def xyxy_to_xywh(boxes: Tensor) -> Tensor:
+    """(..., 4) x1, y1, x2, y2 to x, y, w, h; the size is negative where the corners are swapped."""
+    low, high = boxes[..., :2], boxes[..., 2:]
+    return torch.cat([low, high - low], dim=-1)
+
+
+def mirror(boxes: Tensor, width: Tensor | None = None) -> Tensor:
+    """(..., 4) x, y, w, h in a picture that is mirrored left to right.
+
+    Args:
+        width: (...) of the picture in pixels: its column c becomes width - 1 - c, and so do a box's two sides, as in
+            AiATrack's official training code. None where boxes are relative to the picture (0 to 1).
+    """
+    x, y, w, h = boxes.unbind(-1)
+    last = 1 if width is None else width - 1
+    return torch.stack([last - (x + w), y, w, h], dim=-1)
+
+
 def iou_and_giou(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     """Overlap of paired x1, y1, x2, y2 boxes.
 
