@@ -24,12 +24,16 @@ class MultiHeadAttention(nn.Module):
 
     def forward(self, query: Tensor, key: Tensor, value: Tensor, padding: Tensor | None = None) -> Tensor:
         """(B, Lq, C), (B, Lk, C), (B, Lk, C) and (B, Lk) bool, true = not attended to, give (B, Lq, C)."""
-        weights, biases = self.in_proj_weight.chunk(3), self.in_proj_bias.chunk(3)
-        q, k, v = (
-            F.linear(x, w, b).unflatten(-1, (self.heads, -1)).transpose(1, 2)  # (B, heads, L, C / heads)
-            for x, w, b in zip((query, key, value), weights, biases, strict=True)
-        )
+        q, k, v = self.project(query, key, value)
         mask = None if padding is None else ~padding[:, None, None, :]
         dropout = self.dropout if self.training else 0.0
         out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout)
         return self.out_proj(out.transpose(1, 2).flatten(2))
+
+    def project(self, query: Tensor, key: Tensor, value: Tensor) -> list[Tensor]:
+        """What the heads compare and sum up: each (B, L, C) to (B, heads, L, C / heads)."""
+        weights, biases = self.in_proj_weight.chunk(3), self.in_proj_bias.chunk(3)
+        return [
+            F.linear(x, w, b).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+            for x, w, b in zip((query, key, value), weights, biases, strict=True)
+        ]
