@@ -58,8 +58,9 @@ def test_whole_branches_are_left_out_in_training_alone() -> None:
     torch.manual_seed(0)
     model = Swin(SwinConfig(dim=8, depths=(1, 1, 1), heads=(1, 1, 1), window=3, drop_path=0.5))
     images = torch.randn(1, 3, 40, 40).repeat(16, 1, 1, 1)
-    assert len(model.train()(images).flatten(1).unique(dim=0)) > 1
-    assert len(model.eval()(images).mul(1e4).round().flatten(1).unique(dim=0)) == 1
+    trained, used = model.train()(images), model.eval()(images)
+    assert not torch.allclose(trained, trained[:1].expand_as(trained), atol=1e-3)
+    torch.testing.assert_close(used, used[:1].expand_as(used))
 
 
 def test_published_weights_of_the_merging_are_put_in_order() -> None:
