@@ -66,3 +66,41 @@ def test_resizing_is_opencv_bilinear() -> None:
 def test_a_box_without_area_cannot_be_cropped() -> None:
     with pytest.raises(BoxError, match="too small"):
         crop(FRAME, (10, 10, 0, 5), CropSpec(factor=2, size=40))
+
+
+WARPED = CropSpec(factor=2, size=41, rule="warped")
+
+
+def test_a_warped_crop_that_needs_no_resizing_is_the_frame_itself() -> None:
+    patch = crop(FRAME, (70, 50, 21, 21), CropSpec(factor=41 / 21, size=41, rule="warped"))
+    np.testing.assert_array_equal(patch.image, FRAME[40:81, 60:101])
+    assert not patch.padding.any()
+
+
+def test_a_warped_crop_puts_the_middle_of_the_box_in_the_middle_of_the_patch() -> None:
+    frame = np.zeros((120, 160, 3), np.uint8)
+    frame[60, 80] = 255
+    image = crop(frame, (71, 51, 19, 19), WARPED).image  # its middle pixel is 80, 60
+    assert image[20, 20].tolist() == [255, 255, 255]
+    np.testing.assert_array_equal(image, image[::-1, ::-1])
+
+
+def test_a_warped_crop_has_a_whole_side_but_keeps_its_scale() -> None:
+    window = crop(FRAME, (60, 40, 10.2, 10.2), WARPED).window  # a side of 20.4, rounded to 20
+    assert window.scale == pytest.approx(41 / 20.4)
+    assert window.to_frame((0.5, 0.5, 0.5, 0.5)) == pytest.approx((60, 40, 10.2, 10.2))
+
+
+def test_a_warped_crop_has_the_border_colour_outside_the_frame() -> None:
+    patch = crop(FRAME, (-10, 40, 20, 20), WARPED, border=(9.9, 0, 200))
+    assert patch.padding[:, :19].all()
+    assert not patch.padding[:, 21:].any()
+    assert (patch.image[:, :19] == (9, 0, 200)).all()
+    far = crop(FRAME, (900, 900, 20, 20), WARPED, border=(9.9, 0, 200))
+    assert far.padding.all()
+    assert (far.image == (9, 0, 200)).all()
+
+
+def test_a_box_without_area_cannot_be_warped() -> None:
+    with pytest.raises(BoxError, match="too small"):
+        crop(FRAME, (10, 10, 0, 5), WARPED)

@@ -23,12 +23,15 @@ class CropSpec:
         size: side of the patch in pixels.
         context: share of w + h that is added to both sides of the box first (SiamFC's margin is 0.5).
         border: what lies outside the frame: "black", or the "mean" colour of the first frame.
+        rule: "padded" cuts a square of whole pixels and resizes it (STARK, AiATrack, GRM); "warped" samples the frame
+            under the centres of the patch's pixels (SparseTT).
     """
 
     factor: float
     size: int
     context: float = 0.0
     border: Literal["black", "mean"] = "black"
+    rule: Literal["padded", "warped"] = "padded"
 
     def extent(self, w: float, h: float) -> float:
         """sqrt(w * h) of a box with its context, in the unit of w and h."""
@@ -84,11 +87,14 @@ BLACK = (0.0, 0.0, 0.0)
 
 
 def crop(frame: np.ndarray, box: Sequence[float], spec: CropSpec, border: Sequence[float] = BLACK) -> Patch:
-    """Cuts the square around a box and resizes it (STARK section 3, AiATrack and GRM alike).
+    """Cuts the square around a box and resizes it, by the rule of ``spec``.
 
-    The side is rounded up and the corner to the nearest pixel, while the window keeps the box's own centre: a shift
-    below one pixel that the official code has too. The part outside the frame has the border's colour; where the
-    square reaches the right or bottom edge, the frame's last column or row counts as outside, as in the official code.
+    By "padded" (STARK section 3, AiATrack and GRM alike) the side is rounded up and the corner to the nearest pixel,
+    while the window keeps the box's own centre: a shift below one pixel that the official code has too. The part
+    outside the frame has the border's colour; where the square reaches the right or bottom edge, the frame's last
+    column or row counts as outside, as in the official code.
+
+    By "warped" (SparseTT) only the side is rounded; the window keeps the scale from before the rounding.
 
     Args:
         frame: (height, width, 3) uint8.
@@ -99,10 +105,16 @@ def crop(frame: np.ndarray, box: Sequence[float], spec: CropSpec, border: Sequen
         BoxError: the box is so small that nothing would be cut.
     """
     x, y, w, h = (float(v) for v in box)
-    side = math.ceil(spec.extent(w, h) * spec.factor)
+    exact = spec.extent(w, h) * spec.factor
+    side = round(exact) if spec.rule == "warped" else math.ceil(exact)
     if side < 1:
         raise BoxError(f"box {x:g},{y:g},{w:g},{h:g} is too small to cut a patch around it")
     height, width = frame.shape[:2]
+    if spec.rule == "warped":
+        matrix = warp_matrix((x + 0.5 * (w - 1), y + 0.5 * (h - 1)), side, spec.size)
+        window = Window(x + 0.5 * w, y + 0.5 * h, spec.size / exact, spec.size)
+        rows, columns = (_beyond(matrix[i], spec.size, length) for i, length in ((1, height), (0, width)))
+        return Patch(warp(frame, matrix, spec.size, border), rows[:, None] | columns[None, :], window)
     x1, y1 = round(x + 0.5 * w - 0.5 * side), round(y + 0.5 * h - 0.5 * side)
     left, top = max(0, -x1), max(0, -y1)
     right, bottom = max(x1 + side - width + 1, 0), max(y1 + side - height + 1, 0)
@@ -118,6 +130,35 @@ def crop(frame: np.ndarray, box: Sequence[float], spec: CropSpec, border: Sequen
     rows = _touched(side, top, bottom, spec.size)
     columns = _touched(side, left, right, spec.size)
     return Patch(_resize(piece, spec.size), rows[:, None] | columns[None, :], window)
+
+
+def warp_matrix(centre: Sequence[float], side: float, size: int) -> np.ndarray:
+    """The map from the pixels of a patch to those of its frame, a pixel's own coordinates being those of its middle.
+
+    Args:
+        centre: x, y of the patch's middle in the frame.
+        side: frame pixels that the patch shows along a side: its first and last pixel lie ``side - 1`` apart.
+        size: the same in patch pixels.
+
+    Returns:
+        (2, 3); the ends are rounded to float32 as in SparseTT's official code.
+    """
+    half = 0.5 * (side - 1)
+    (x1, x2), (y1, y2) = (np.array([c - half, c + half], np.float32) for c in centre)
+    return np.array([[float(x2 - x1) / (size - 1), 0.0, x1], [0.0, float(y2 - y1) / (size - 1), y1]])
+
+
+def warp(frame: np.ndarray, matrix: np.ndarray, size: int, border: Sequence[float] = BLACK) -> np.ndarray:
+    """A (size, size, 3) patch, sampled bilinearly where ``warp_matrix`` says."""
+    how = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    colour = [int(v) for v in border]
+    return cv2.warpAffine(frame, matrix, (size, size), flags=how, borderMode=cv2.BORDER_CONSTANT, borderValue=colour)
+
+
+def _beyond(row: np.ndarray, size: int, length: int) -> np.ndarray:
+    """(size,) bool: which patch pixels mix in the border, along the axis of one row of the map."""
+    place = row[:2].max() * np.arange(size) + row[2]
+    return (place < 0) | (place > length - 1)
 
 
 def _touched(side: int, before: int, after: int, size: int) -> np.ndarray:
