@@ -23,12 +23,15 @@ class CropSpec:
         size: side of the patch in pixels.
         context: share of w + h that is added to both sides of the box first (SiamFC's margin is 0.5).
         border: what lies outside the frame: "black", or the "mean" colour of the first frame.
+        rule: how the square meets the pixels: "padded" as ``crop`` tells, or "rounded" (SiamAttn section 4.1): the side
+            is rounded to the nearest pixel, the corner down, and the last column and row count as inside.
     """
 
     factor: float
     size: int
     context: float = 0.0
     border: Literal["black", "mean"] = "black"
+    rule: Literal["padded", "rounded"] = "padded"
 
     def extent(self, w: float, h: float) -> float:
         """sqrt(w * h) of a box with its context, in the unit of w and h."""
@@ -86,9 +89,10 @@ BLACK = (0.0, 0.0, 0.0)
 def crop(frame: np.ndarray, box: Sequence[float], spec: CropSpec, border: Sequence[float] = BLACK) -> Patch:
     """Cuts the square around a box and resizes it (STARK section 3, AiATrack and GRM alike).
 
-    The side is rounded up and the corner to the nearest pixel, while the window keeps the box's own centre: a shift
-    below one pixel that the official code has too. The part outside the frame has the border's colour; where the
-    square reaches the right or bottom edge, the frame's last column or row counts as outside, as in the official code.
+    By the rule "padded", the side is rounded up and the corner to the nearest pixel, while the window keeps the box's
+    own centre: a shift below one pixel that the official code has too. The part outside the frame has the border's
+    colour; where the square reaches the right or bottom edge, the frame's last column or row counts as outside, as in
+    the official code.
 
     Args:
         frame: (height, width, 3) uint8.
@@ -99,13 +103,16 @@ def crop(frame: np.ndarray, box: Sequence[float], spec: CropSpec, border: Sequen
         BoxError: the box is so small that nothing would be cut.
     """
     x, y, w, h = (float(v) for v in box)
-    side = math.ceil(spec.extent(w, h) * spec.factor)
+    rounded = spec.rule == "rounded"
+    side = round(spec.extent(w, h) * spec.factor) if rounded else math.ceil(spec.extent(w, h) * spec.factor)
     if side < 1:
         raise BoxError(f"box {x:g},{y:g},{w:g},{h:g} is too small to cut a patch around it")
     height, width = frame.shape[:2]
-    x1, y1 = round(x + 0.5 * w - 0.5 * side), round(y + 0.5 * h - 0.5 * side)
+    corner = math.floor if rounded else round
+    x1, y1 = corner(x + 0.5 * w - 0.5 * side), corner(y + 0.5 * h - 0.5 * side)
     left, top = max(0, -x1), max(0, -y1)
-    right, bottom = max(x1 + side - width + 1, 0), max(y1 + side - height + 1, 0)
+    lost = 0 if rounded else 1
+    right, bottom = max(x1 + side - width + lost, 0), max(y1 + side - height + lost, 0)
     window = Window(x + 0.5 * w, y + 0.5 * h, spec.size / side, spec.size)
     colour = [int(v) for v in border]
     if left + right >= side or top + bottom >= side:
