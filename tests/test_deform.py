@@ -80,7 +80,7 @@ def test_the_convolution_has_the_right_gradients() -> None:
     x = torch.randn(2, 4, 4, 5, dtype=torch.float64, requires_grad=True)
     offsets = (0.8 * torch.randn(2, 36, 4, 5, dtype=torch.float64)).requires_grad_()
     weight = torch.randn(3, 4, 3, 3, dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(lambda *t: deform_conv(*t, padding=1), (x, offsets, weight))
+    assert torch.autograd.gradcheck(lambda x, o, w: deform_conv(x, o, w, padding=1), (x, offsets, weight))
 
 
 ROIS = torch.tensor([[0, 10.2, 8, 61, 70], [1, -12.5, 3, 40, 66.6], [1, 20, 20, 21, 22], [0, 300, 300, 320, 330]])
@@ -182,8 +182,9 @@ def test_a_gpu_computes_the_same() -> None:
     offsets, moves = torch.randn_like(offsets), torch.randn(len(ROIS), 2, 4, 4, dtype=torch.float64)
 
     def run(device: str) -> list[Tensor]:
-        here = [t.to(device).requires_grad_() for t in (x, offsets, weight, moves)]
-        out = [deform_conv(*here[:3], padding=1), deform_roi_pool(here[0], ROIS.to(device), here[3], 4, 0.1)]
+        here = [t.detach().clone().to(device).requires_grad_() for t in (x, offsets, weight, moves)]
+        pooled = deform_roi_pool(here[0], ROIS.to(device), here[3], 4, 0.1)
+        out = [deform_conv(here[0], here[1], here[2], padding=1), pooled]
         sum(o.pow(2).sum() for o in out).backward()  # type: ignore[union-attr]
         return [t.detach().cpu() for t in (*out, *(t.grad for t in here if t.grad is not None))]
 

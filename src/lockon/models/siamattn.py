@@ -262,6 +262,10 @@ class LevelHead(nn.Module):
         super().__init__()
         self.cls, self.loc = Correlation(dim, 2 * anchors), Correlation(dim, 4 * anchors)
 
+    def forward(self, template: Tensor, search: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, C, h, w), (B, C, H, W) to (B, 2 A, H', W') logits and (B, 4 A, H', W') deltas."""
+        return self.cls(template, search), self.loc(template, search)
+
 
 class RegionProposals(nn.Module):
     """Scores and boxes, the levels mixed with learned weights."""
@@ -275,9 +279,8 @@ class RegionProposals(nn.Module):
 
     def forward(self, template: Sequence[Tensor], search: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         """Enhanced levels to (B, 2 A, H, W) logits and (B, 4 A, H, W) deltas."""
-        pairs = list(zip(self.levels, template, search, strict=True))
-        logits = torch.stack([head.cls(z, x) for head, z, x in pairs], -1)
-        deltas = torch.stack([head.loc(z, x) for head, z, x in pairs], -1)
+        pairs = [head(z, x) for head, z, x in zip(self.levels, template, search, strict=True)]
+        logits, deltas = (torch.stack(maps, -1) for maps in zip(*pairs, strict=True))
         return logits @ self.cls_weight.softmax(0), deltas @ self.loc_weight.softmax(0)
 
 
@@ -314,10 +317,10 @@ class BoxHead(nn.Module):
         super().__init__()
         c = config
         self.roi_pool_b = DeformRoIPool(c.dim, c.box_cells, hidden=c.hidden)
-        wide = nn.Linear(c.dim * c.box_cells**2, c.box_hidden)
-        self.tail_det = nn.Sequential(wide, nn.ReLU(), nn.Linear(c.box_hidden, c.box_hidden), nn.ReLU())
+        one, two = nn.Linear(c.dim * c.box_cells**2, c.box_hidden), nn.Linear(c.box_hidden, c.box_hidden)
+        self.tail_det = nn.Sequential(one, nn.ReLU(), two, nn.ReLU())
         self.tail_det_box = nn.Linear(c.box_hidden, 4)
-        for layer in (wide, self.tail_det[2], self.tail_det_box):
+        for layer in (one, two, self.tail_det_box):
             nn.init.xavier_uniform_(layer.weight)
             nn.init.zeros_(layer.bias)
         nn.init.normal_(self.tail_det_box.weight, std=0.001)
@@ -388,7 +391,8 @@ class SiamAttn(TrackingModel):
         z, x = self.feature_enhance(memory.levels.unbind(1), levels)
         box = self.feature_fusion.box(z, x) if c.refine else None
         mask = self.feature_fusion.mask([*early, *x]) if c.segment else None
-        return SiamAttnPrediction(*self.rpn_head(z, x), Features(box, mask))
+        logits, deltas = self.rpn_head(z, x)
+        return SiamAttnPrediction(logits, deltas, Features(box, mask))
 
     def refine(self, features: Features, rois: Tensor) -> Tensor:
         """Regions (R, 5), index into the batch and corners in search pixels, to the moves of their boxes (R, 4)."""

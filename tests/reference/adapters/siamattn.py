@@ -326,9 +326,9 @@ def spatial_attention(case: Case) -> Answer:
 def deformable_convolution(case: Case) -> Answer:
     answer = {}
     for name in case.outputs:
-        tensors = [case.tensor(f"{name}.{part}") for part in ("x", "offset", "weight")]
+        x, offsets, weight = (case.tensor(f"{name}.{part}") for part in ("x", "offset", "weight"))
         s = case[f"{name}.settings"]
-        answer[name] = deform_conv(*tensors, s["stride"], s["padding"], s["dilation"])
+        answer[name] = deform_conv(x, offsets, weight, s["stride"], s["padding"], s["dilation"])
     return answer
 
 
