@@ -104,3 +104,13 @@ def test_a_warped_crop_has_the_border_colour_outside_the_frame() -> None:
 def test_a_box_without_area_cannot_be_warped() -> None:
     with pytest.raises(BoxError, match="too small"):
         crop(FRAME, (10, 10, 0, 5), WARPED)
+
+
+def test_by_the_rounded_rule_the_side_is_rounded_and_the_last_column_counts() -> None:
+    spec = CropSpec(factor=1, size=29, context=0.5, rule="rounded")
+    patch = crop(FRAME, (60, 40, 10, 19), spec)  # sqrt(24.5 x 33.5) = 28.6
+    assert patch.window.scale == 1
+    np.testing.assert_array_equal(patch.image, FRAME[35:64, 50:79])  # corner 35.0, 50.5 goes down
+    patch = crop(FRAME, (130, 50, 20, 20), CropSpec(factor=2, size=40, rule="rounded"))  # columns 120 to 159
+    assert not patch.padding.any()
+    np.testing.assert_array_equal(patch.image, FRAME[40:80, 120:])

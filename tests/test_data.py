@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -190,3 +191,19 @@ def test_light_changes_a_picture_but_not_its_shape() -> None:
     assert other.shape == image.shape
     assert other.dtype == np.uint8
     assert np.abs(other.astype(int) - image).mean() > 3
+
+
+def test_pairs_bring_the_targets_mask_where_it_is_asked_for(tmp_path: Path) -> None:
+    pairs = sampler(tmp_path, replace(CALM, occluded=1.0))
+    assert pairs.draw(np.random.default_rng(0)).masks.numel() == 0
+    pairs.masks = True
+    seen = [pairs.draw(np.random.default_rng(seed)) for seed in range(12)]
+    assert {bool(pair.has_mask) for pair in seen} == {True, False}  # the clips have none
+    for pair in seen:
+        red = (pair.search[0] > 178) & (pair.search[1] < 62) & (pair.search[2] < 62)
+        assert pair.masks.shape == red.shape
+        if pair.has_mask:
+            assert (pair.masks & red).sum() > 0.8 * pair.masks.sum()  # what is occluded does not belong to it
+            assert pair.masks.any()
+        else:
+            assert not pair.masks.any()

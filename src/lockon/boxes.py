@@ -15,6 +15,7 @@ from torch import Tensor
 from lockon.errors import BoxError
 
 Box = tuple[float, float, float, float]
+Polygon = tuple[tuple[float, float], ...]
 
 
 def xywh_to_xyxy(boxes: Tensor) -> Tensor:

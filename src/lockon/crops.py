@@ -23,7 +23,8 @@ class CropSpec:
         size: side of the patch in pixels.
         context: share of w + h that is added to both sides of the box first (SiamFC's margin is 0.5).
         border: what lies outside the frame: "black", or the "mean" colour of the first frame.
-        rule: "padded" cuts a square of whole pixels and resizes it (STARK, AiATrack, GRM); "warped" samples the frame
+        rule: how the square meets the pixels (``crop`` has the details): "padded" cuts whole pixels and resizes them
+            (STARK, AiATrack, GRM); "rounded" does so too, but rounds otherwise (SiamAttn); "warped" samples the frame
             under the centres of the patch's pixels (SparseTT).
     """
 
@@ -31,7 +32,7 @@ class CropSpec:
     size: int
     context: float = 0.0
     border: Literal["black", "mean"] = "black"
-    rule: Literal["padded", "warped"] = "padded"
+    rule: Literal["padded", "rounded", "warped"] = "padded"
 
     def extent(self, w: float, h: float) -> float:
         """sqrt(w * h) of a box with its context, in the unit of w and h."""
@@ -94,6 +95,8 @@ def crop(frame: np.ndarray, box: Sequence[float], spec: CropSpec, border: Sequen
     outside the frame has the border's colour; where the square reaches the right or bottom edge, the frame's last
     column or row counts as outside, as in the official code.
 
+    By "rounded" (SiamAttn) the side is rounded to the nearest pixel, the corner down, and no column or row is lost.
+
     By "warped" (SparseTT) only the side is rounded; the window keeps the scale from before the rounding.
 
     Args:
@@ -106,7 +109,7 @@ def crop(frame: np.ndarray, box: Sequence[float], spec: CropSpec, border: Sequen
     """
     x, y, w, h = (float(v) for v in box)
     exact = spec.extent(w, h) * spec.factor
-    side = round(exact) if spec.rule == "warped" else math.ceil(exact)
+    side = math.ceil(exact) if spec.rule == "padded" else round(exact)
     if side < 1:
         raise BoxError(f"box {x:g},{y:g},{w:g},{h:g} is too small to cut a patch around it")
     height, width = frame.shape[:2]
@@ -115,9 +118,10 @@ def crop(frame: np.ndarray, box: Sequence[float], spec: CropSpec, border: Sequen
         window = Window(x + 0.5 * w, y + 0.5 * h, spec.size / exact, spec.size)
         rows, columns = (_beyond(matrix[i], spec.size, length) for i, length in ((1, height), (0, width)))
         return Patch(warp(frame, matrix, spec.size, border), rows[:, None] | columns[None, :], window)
-    x1, y1 = round(x + 0.5 * w - 0.5 * side), round(y + 0.5 * h - 0.5 * side)
+    corner, lost = (round, 1) if spec.rule == "padded" else (math.floor, 0)
+    x1, y1 = corner(x + 0.5 * w - 0.5 * side), corner(y + 0.5 * h - 0.5 * side)
     left, top = max(0, -x1), max(0, -y1)
-    right, bottom = max(x1 + side - width + 1, 0), max(y1 + side - height + 1, 0)
+    right, bottom = max(x1 + side - width + lost, 0), max(y1 + side - height + lost, 0)
     window = Window(x + 0.5 * w, y + 0.5 * h, spec.size / side, spec.size)
     colour = [int(v) for v in border]
     if left + right >= side or top + bottom >= side:

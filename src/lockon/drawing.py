@@ -1,4 +1,4 @@
-"""Boxes on frames, for people to look at."""
+"""Boxes and masks on frames, for people to look at."""
 
 from __future__ import annotations
 
@@ -13,11 +13,16 @@ COLOURS = ((64, 220, 96), (255, 160, 32), (64, 160, 255), (240, 80, 200), (250, 
 
 
 def draw_results(image: np.ndarray, results: Sequence[Result]) -> np.ndarray:
-    """A copy of an (H, W, 3) uint8 RGB image with each target's box and score; a target not found is drawn grey."""
+    """A copy of an (H, W, 3) uint8 RGB image with each target's box and score, its mask tinted and its rotated box in
+    thin lines where it has them; a target not found is drawn grey."""
     canvas = image.copy()
     thick = max(2, round(min(canvas.shape[:2]) / 240))
     for number, result in enumerate(results):
         colour = COLOURS[number % len(COLOURS)] if result.found else (150, 150, 150)
+        if result.mask is not None:
+            canvas[result.mask] = (0.6 * canvas[result.mask] + 0.4 * np.array(colour)).astype(np.uint8)
+        if result.polygon is not None:
+            cv2.polylines(canvas, [np.array(result.polygon).round().astype(np.int32)], True, colour, 1, cv2.LINE_AA)
         x, y, w, h = result.box
         corner = (round(x), round(y))
         cv2.rectangle(canvas, corner, (round(x + w), round(y + h)), colour, thick)

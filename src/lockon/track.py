@@ -106,9 +106,10 @@ def fastest_threads(tracker: Tracker) -> int:
 class TrackWriter:
     """The files of one track, complete up to the last frame written, however the run ends.
 
-    ``NAME.mp4`` shows the boxes; ``NAME.txt`` has one ``x,y,w,h`` line per frame (``NAME-1.txt``, ``NAME-2.txt``, ...
-    for several targets); ``NAME.jsonl`` one line per frame and target with box, score, found and milliseconds by
-    stage; and with ``images`` the folder ``NAME`` has every drawn frame as a JPEG.
+    ``NAME.mp4`` shows the boxes and masks; ``NAME.txt`` has one ``x,y,w,h`` line per frame (``NAME-1.txt``,
+    ``NAME-2.txt``, ... for several targets); ``NAME.jsonl`` one line per frame and target with box, score, found,
+    polygon where there is one, and milliseconds by stage; and with ``images`` the folder ``NAME`` has every drawn frame
+    as a JPEG.
 
     Raises:
         OutputError: the folder or a file cannot be written.
@@ -161,6 +162,8 @@ class TrackWriter:
             row: dict[str, Any] = {"frame": tracked.frame.index, "time": round(tracked.frame.time, 4)}
             row |= {"target": number + 1, "box": [round(v, 2) for v in result.box]}
             row |= {"score": round(result.score, 4), "found": result.found}
+            if result.polygon is not None:
+                row["polygon"] = [[round(v, 2) for v in corner] for corner in result.polygon]
             row |= {"ms": {stage: round(ms, 2) for stage, ms in times.items()}}
             self._line(self.files[-1], json.dumps(row))
 

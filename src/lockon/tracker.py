@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lockon.boxes import Box, check_box
+from lockon.boxes import Box, Polygon, check_box
 from lockon.crops import BLACK, CropSpec, Patch, Window, crop
 from lockon.errors import BoxError
 from lockon.frames import as_rgb
@@ -31,13 +31,15 @@ class Result:
         score: how sure the tracker is, 0 to 1; what it measures is the model's own (see its docstring).
         found: false where the model takes the target to be out of view; ``box`` is then the last place searched.
         mask: (height, width) bool of the frame's size, from models that segment, else None.
+        polygon: the corners x, y of a rotated box in frame pixels, from models that segment, else None.
         times: milliseconds spent in "crop", "network" and "resolve" for the whole frame (all targets together).
     """
 
     box: Box
     score: float
     found: bool
-    mask: np.ndarray | None = None
+    mask: np.ndarray | None = field(default=None, compare=False)
+    polygon: Polygon | None = None
     times: dict[str, float] = field(default_factory=dict, compare=False)
 
 
@@ -63,10 +65,16 @@ class State:
 
 
 class TrackingModel(nn.Module, ABC):
-    """What a paper's file provides: a pure, batched network, and its online rules."""
+    """What a paper's file provides: a pure, batched network, and its online rules.
+
+    Attributes:
+        template_crop, search_crop: what it sees of a frame.
+        segments: it draws masks, and its loss asks for them.
+    """
 
     template_crop: CropSpec
     search_crop: CropSpec
+    segments: bool = False
 
     @abstractmethod
     def memorize(self, images: Tensor, padding: Tensor, boxes: Tensor) -> Any:
@@ -116,6 +124,9 @@ class PairBatch(NamedTuple):
         search, search_padding: (B, 3, S, S) and (B, S, S), of the search crop's size.
         boxes: (B, 4) float32 x, y, w, h of the target relative to the search patch (0 to 1).
         present: (B,) bool, false where the search patch does not show the target.
+        masks: (B, S, S) the target's pixels in the search patch, bool or 0 and 1, for models that segment; empty
+            where there are none at all.
+        has_mask: (B,) bool, true where ``masks`` says something; empty with it.
     """
 
     templates: Tensor
@@ -125,6 +136,8 @@ class PairBatch(NamedTuple):
     search_padding: Tensor
     boxes: Tensor
     present: Tensor
+    masks: Tensor = torch.empty(0)
+    has_mask: Tensor = torch.empty(0, dtype=torch.bool)
 
     def template(self, index: int) -> tuple[Tensor, Tensor, Tensor]:
         """The arguments of ``memorize`` for template number ``index``."""
@@ -214,7 +227,7 @@ class Tracker:
         end = time.perf_counter()
         times = {"crop": cropped - start, "network": computed - cropped, "resolve": end - computed}
         times = {stage: 1000 * seconds for stage, seconds in times.items()}
-        results = [Result(r.box, r.score, r.found, r.mask, times) for _, r in resolved]
+        results = [replace(result, times=times) for _, result in resolved]
         return results[0] if self._single else results
 
     def _memorize(self, image: np.ndarray, states: Sequence[State]) -> list[Any]:

@@ -45,6 +45,7 @@ class Case:
     fill: Json
     inputs: dict[str, Json]
     outputs: dict[str, Json]
+    run: str = ""  # what was run, in words
 
     @property
     def id(self) -> str:
@@ -111,7 +112,7 @@ def _read_folder(folder: Path) -> Iterator[Case]:
         name, kind, variant = entry["id"], entry["kind"], entry["variant"] or ""
         rules = entry.get("fill", content["fill"])
         shared = (folder.resolve(), content["tracker"], content["salt"])
-        yield Case(*shared, name, kind, variant, rules, entry["inputs"], entry["outputs"])
+        yield Case(*shared, name, kind, variant, rules, entry["inputs"], entry["outputs"], entry.get("run", ""))
 
 
 @lru_cache

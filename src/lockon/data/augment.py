@@ -178,7 +178,8 @@ def occlude(target: Placed, cover: np.ndarray, rng: Generator, whole: bool = Fal
         angle = 0.0 if whole else rng.uniform(0, 180)
         cv2.ellipse(shape, (int(cx), int(cy)), axes, angle, 0, 360, 255, -1)
     image = np.where(shape[..., None] > 0, cover, target.image)
-    return Placed(image, target.padding, target.box, target.mask)
+    mask = None if target.mask is None else np.where(shape > 0, 0, target.mask).astype(np.uint8)
+    return Placed(image, target.padding, target.box, mask)
 
 
 @dataclass(frozen=True)
@@ -233,3 +234,40 @@ def _blur(image: np.ndarray, rng: Generator) -> np.ndarray:
     centre = ((length - 1) / 2, (length - 1) / 2)
     turned = cv2.warpAffine(kernel, cv2.getRotationMatrix2D(centre, rng.uniform(0, 180), 1.0), (length, length))
     return cv2.filter2D(image, -1, turned / turned.sum())
+
+
+def shift_and_scale(
+    image: np.ndarray, box: Sequence[float], size: int, shift: float, scale: float, draws: Sequence[float]
+) -> tuple[np.ndarray, tuple[float, float, float, float]]:
+    """SiamAttn's training patch: the middle of a larger crop, stretched and shifted.
+
+    Args:
+        image: (H, W, 3) uint8 with the target in its middle.
+        box: x1, y1, x2, y2 of the target in it.
+        size: of the patch.
+        shift: largest shift in pixels of the image.
+        scale: largest change of width and height, as a share.
+        draws: four numbers in -1 to 1: for the scales of x and y, for the shifts in x and y.
+
+    Returns:
+        (size, size, 3) uint8, black outside the image, and the target in it, x1, y1, x2, y2.
+    """
+    corner, factor, matrix = [], [], np.zeros((2, 3))
+    for axis, length in enumerate((image.shape[1], image.shape[0])):
+        span = size - 1
+        stretch = min(1 + draws[axis] * scale, length / span)
+        low, high = length // 2 - span * stretch / 2, length // 2 + span * stretch / 2
+        low += max(-low, min(length - 1 - high, draws[2 + axis] * shift))
+        corner.append(low)
+        factor.append(stretch)
+        matrix[axis, axis] = 1 / stretch
+        matrix[axis, 2] = -low / stretch
+    patch = cv2.warpAffine(image, matrix, (size, size), borderMode=cv2.BORDER_CONSTANT, borderValue=(0, 0, 0))
+    x1, y1, x2, y2 = ((v - corner[i % 2]) / factor[i % 2] for i, v in enumerate(box))
+    return patch, (x1, y1, x2, y2)
+
+
+def flip_box(box: Sequence[float], size: int) -> Box:
+    """x1, y1, x2, y2 in a patch whose columns are reversed."""
+    x1, y1, x2, y2 = box
+    return size - 1 - x2, y1, size - 1 - x1, y2

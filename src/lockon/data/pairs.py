@@ -60,6 +60,7 @@ class PairSampler:
     Args:
         stills, tracks: either may be empty; its share then falls to the other.
         template, search: the model's crops.
+        masks: whether pairs bring the target's mask in the search patch, where the source has one.
 
     Raises:
         DataError: nothing to draw from.
@@ -72,8 +73,9 @@ class PairSampler:
         config: PairConfig,
         template: CropSpec,
         search: CropSpec,
+        masks: bool = False,
     ) -> None:
-        self.config, self.template, self.search = config, template, search
+        self.config, self.template, self.search, self.masks = config, template, search, masks
         self.stills = list(stills)
         self.tracks = [t for t in tracks if len(t.visible) > 1]
         big = config.smallest
@@ -158,7 +160,7 @@ class PairSampler:
         images = [relight(p.image, self.config.light, gray, rng) for p in (template, search)]
         for image, patch in zip(images, (template, search), strict=True):
             image[patch.padding] = 0
-        return PairBatch(
+        pair = PairBatch(
             torch.from_numpy(images[0]).permute(2, 0, 1)[None],
             torch.from_numpy(template.padding)[None],
             torch.tensor(template.box, dtype=torch.float32)[None] / self.template.size,
@@ -167,6 +169,10 @@ class PairSampler:
             torch.tensor(search.box, dtype=torch.float32) / self.search.size,
             torch.tensor(present),
         )
+        if not self.masks:
+            return pair
+        mask = np.zeros_like(search.padding) if search.mask is None else search.mask > 127
+        return pair._replace(masks=torch.from_numpy(mask), has_mask=torch.tensor(present and search.mask is not None))
 
 
 class PairDataset(Dataset[PairBatch]):

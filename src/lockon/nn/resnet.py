@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -22,6 +22,9 @@ class ResNetConfig:
         block: "bottleneck" (four times ``widths`` come out of a stage) or "basic".
         stem: channels of the first convolution.
         frozen_norm: batch norm as a constant affine map, for backbones that come pretrained.
+        style: "torchvision", or "siamrpn": the trunk of SiamRPN++ (Li et al., CVPR 2019), whose stem and striding
+            blocks do not pad, so that a cell sees the same wherever it lies; there the first block of a dilated stage
+            has half the stage's dilation, and a stage that strides or dilates begins with a 3x3 shortcut.
     """
 
     layers: tuple[int, ...] = (3, 4, 6)
@@ -31,11 +34,17 @@ class ResNetConfig:
     block: Literal["bottleneck", "basic"] = "bottleneck"
     stem: int = 64
     frozen_norm: bool = True
+    style: Literal["torchvision", "siamrpn"] = "torchvision"
+
+    @property
+    def outputs(self) -> tuple[int, ...]:
+        """Channels of the stem and of each stage."""
+        return self.stem, *(width * (4 if self.block == "bottleneck" else 1) for width in self.widths)
 
     @property
     def channels(self) -> int:
         """Channels that come out of the last stage."""
-        return self.widths[-1] * (4 if self.block == "bottleneck" else 1)
+        return self.outputs[-1]
 
     @property
     def stride(self) -> int:
@@ -70,18 +79,29 @@ class FrozenBatchNorm2d(nn.Module):
 Norm = Callable[[int], nn.Module]
 
 
+@dataclass(frozen=True)
+class Window3x3:
+    """How a block's first 3x3 convolution moves over its input, and the side of the shortcut's kernel."""
+
+    stride: int
+    padding: int
+    dilation: int
+    shortcut: int = 1
+
+
 class BasicBlock(nn.Module):
     """Two 3x3 convolutions with a shortcut."""
 
     expansion = 1
 
-    def __init__(self, channels: int, width: int, stride: int, dilation: int, norm: Norm) -> None:
+    def __init__(self, channels: int, width: int, window: Window3x3, norm: Norm) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(channels, width, 3, stride, dilation, dilation, bias=False)
+        dilation = window.dilation
+        self.conv1 = nn.Conv2d(channels, width, 3, window.stride, window.padding, dilation, bias=False)
         self.bn1 = norm(width)
         self.conv2 = nn.Conv2d(width, width, 3, 1, dilation, dilation, bias=False)
         self.bn2 = norm(width)
-        self.downsample = _shortcut(channels, width, stride, norm)
+        self.downsample = _shortcut(channels, width, window, norm)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) to (B, width, H / stride, W / stride)."""
@@ -94,15 +114,15 @@ class Bottleneck(nn.Module):
 
     expansion = 4
 
-    def __init__(self, channels: int, width: int, stride: int, dilation: int, norm: Norm) -> None:
+    def __init__(self, channels: int, width: int, window: Window3x3, norm: Norm) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(channels, width, 1, bias=False)
         self.bn1 = norm(width)
-        self.conv2 = nn.Conv2d(width, width, 3, stride, dilation, dilation, bias=False)
+        self.conv2 = nn.Conv2d(width, width, 3, window.stride, window.padding, window.dilation, bias=False)
         self.bn2 = norm(width)
         self.conv3 = nn.Conv2d(width, 4 * width, 1, bias=False)
         self.bn3 = norm(4 * width)
-        self.downsample = _shortcut(channels, 4 * width, stride, norm)
+        self.downsample = _shortcut(channels, 4 * width, window, norm)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) to (B, 4 * width, H / stride, W / stride)."""
@@ -111,10 +131,24 @@ class Bottleneck(nn.Module):
         return F.relu(self.bn3(self.conv3(y)) + self.downsample(x))
 
 
-def _shortcut(channels: int, out: int, stride: int, norm: Norm) -> nn.Sequential:
-    if stride == 1 and channels == out:
+def _shortcut(channels: int, out: int, window: Window3x3, norm: Norm) -> nn.Sequential:
+    if window.stride == 1 and channels == out:
         return nn.Sequential()
-    return nn.Sequential(nn.Conv2d(channels, out, 1, stride, bias=False), norm(out))
+    if window.shortcut == 1:
+        conv = nn.Conv2d(channels, out, 1, window.stride, bias=False)
+    else:
+        conv = nn.Conv2d(channels, out, 3, window.stride, window.padding, window.dilation, bias=False)
+    return nn.Sequential(conv, norm(out))
+
+
+def _windows(config: ResNetConfig, stage: int) -> tuple[Window3x3, Window3x3]:
+    """Of the first block of a stage, and of the others."""
+    stride, dilation = config.strides[stage], config.dilations[stage]
+    others = Window3x3(1, dilation, dilation)
+    if config.style == "torchvision":
+        return Window3x3(stride, dilation, dilation), others
+    first = max(1, dilation // 2)
+    return Window3x3(stride, first if stride == 1 else 0, first, 3 if max(stride, dilation) > 1 else 1), others
 
 
 class ResNet(nn.Module):
@@ -123,26 +157,34 @@ class ResNet(nn.Module):
     def __init__(self, config: ResNetConfig) -> None:
         super().__init__()
         norm: Norm = FrozenBatchNorm2d if config.frozen_norm else nn.BatchNorm2d
-        self.conv1 = nn.Conv2d(3, config.stem, 7, 2, 3, bias=False)
+        self.conv1 = nn.Conv2d(3, config.stem, 7, 2, 3 if config.style == "torchvision" else 0, bias=False)
         self.bn1 = norm(config.stem)
         block = Bottleneck if config.block == "bottleneck" else BasicBlock
         channels = config.stem
         self.stages: list[str] = []
-        shape = zip(config.layers, config.widths, config.strides, config.dilations, strict=True)
-        for number, (count, width, stride, dilation) in enumerate(shape, start=1):
+        for stage, (count, width) in enumerate(zip(config.layers, config.widths, strict=True)):
+            first, others = _windows(config, stage)
             blocks = []
             for index in range(count):
-                blocks.append(block(channels, width, stride if index == 0 else 1, dilation, norm))
+                blocks.append(block(channels, width, first if index == 0 else others, norm))
                 channels = width * block.expansion
-            self.stages.append(f"layer{number}")
-            self.add_module(f"layer{number}", nn.Sequential(*blocks))
+            self.stages.append(f"layer{stage + 1}")
+            self.add_module(f"layer{stage + 1}", nn.Sequential(*blocks))
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
     def forward(self, x: Tensor) -> Tensor:
         """Images to the last stage's features."""
-        x = F.max_pool2d(F.relu(self.bn1(self.conv1(x))), 3, 2, 1)
+        for stage in self.outputs(x):  # noqa: B007  # the others are freed as it goes
+            pass
+        return stage
+
+    def outputs(self, x: Tensor) -> Iterator[Tensor]:
+        """Images to the features of the stem (before its pooling) and of each stage."""
+        x = F.relu(self.bn1(self.conv1(x)))
+        yield x
+        x = F.max_pool2d(x, 3, 2, 1)
         for name in self.stages:
             x = self.get_submodule(name)(x)
-        return x
+            yield x

@@ -90,7 +90,7 @@ def make_sampler(recipe: Recipe, data: Mapping[str, Sequence[str]], model: Track
     images, clips = select_sources(data)
     stills = [still for pattern in images for still in read_images(pattern)]
     tracks = [track for pattern in clips for track in read_clips(pattern)]
-    return PairSampler(stills, tracks, recipe.data, model.template_crop, model.search_crop)
+    return PairSampler(stills, tracks, recipe.data, model.template_crop, model.search_crop, model.segments)
 
 
 class Run:
