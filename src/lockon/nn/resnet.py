@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -22,6 +22,7 @@ class ResNetConfig:
         block: "bottleneck" (four times ``widths`` come out of a stage) or "basic".
         stem: channels of the first convolution.
         frozen_norm: batch norm as a constant affine map, for backbones that come pretrained.
+        frozen_stages: the last stage whose parameters do not train: 0 the stem, 1 ``layer1``, ...; -1 if all train.
     """
 
     layers: tuple[int, ...] = (3, 4, 6)
@@ -31,6 +32,7 @@ class ResNetConfig:
     block: Literal["bottleneck", "basic"] = "bottleneck"
     stem: int = 64
     frozen_norm: bool = True
+    frozen_stages: int = -1
 
     @property
     def channels(self) -> int:
@@ -139,6 +141,10 @@ class ResNet(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        for name in ("conv1", "bn1") if config.frozen_stages >= 0 else ():
+            self.get_submodule(name).requires_grad_(False)
+        for name in self.stages[: max(0, config.frozen_stages)]:
+            self.get_submodule(name).requires_grad_(False)
 
     def forward(self, x: Tensor) -> Tensor:
         """Images to the last stage's features."""
@@ -146,3 +152,9 @@ class ResNet(nn.Module):
         for name in self.stages:
             x = self.get_submodule(name)(x)
         return x
+
+    def published(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Of torchvision's weights of a classifier those of this trunk: further stages and the classifier fall
+        away."""
+        others = tuple(f"layer{n}." for n in range(len(self.stages) + 1, 5))
+        return {name: value for name, value in tensors.items() if not name.startswith((*others, "fc."))}
