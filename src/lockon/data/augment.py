@@ -6,6 +6,7 @@ Every function takes its random generator, so a pair depends on nothing but its 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -72,6 +73,29 @@ def place(shot: Shot, spec: CropSpec, jitter: Jitter, flip: bool, rng: Generator
     x, y = centre - zoom * (high - low) / 2
     w, h = zoom * (high - low)
     return Placed(image, inside < 255, (x, y, w, h), mask)
+
+
+def jitter_box(
+    box: Sequence[float], normal: Sequence[float], uniform: Sequence[float], scale: float, shift: float
+) -> Box:
+    """A box near another, for the official search crops of STARK, AiATrack and GRM, as draws give it.
+
+    Args:
+        box: x, y, w, h.
+        normal: two standard normal draws, for width and height: each changes by exp(``scale`` * draw).
+        uniform: two draws in 0 to 1, for x and y: the centre moves by at most ``shift`` / 2 times sqrt(w * h) of the
+            new size.
+    """
+    x, y, w, h = box
+    new_w, new_h = (side * math.exp(scale * draw) for side, draw in zip((w, h), normal, strict=True))
+    reach = math.sqrt(new_w * new_h) * shift
+    cx, cy = (x + w / 2 + reach * (uniform[0] - 0.5), y + h / 2 + reach * (uniform[1] - 0.5))
+    return cx - new_w / 2, cy - new_h / 2, new_w, new_h
+
+
+def draw_jittered(box: Sequence[float], scale: float, shift: float, rng: Generator) -> Box:
+    """``jitter_box`` with draws from a generator."""
+    return jitter_box(box, rng.standard_normal(2).tolist(), rng.random(2).tolist(), scale, shift)
 
 
 def reframe(shot: Shot, rng: Generator) -> Shot:
