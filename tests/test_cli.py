@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,6 +17,7 @@ import av
 import cv2
 import numpy as np
 import pytest
+import torch
 
 import lockon.cli
 from lockon.frames import open_frames
@@ -134,14 +136,93 @@ def test_the_demo_says_that_the_target_is_lost_while_it_is_hidden(command: Comma
     assert all(79 <= frame <= 91 for frame in lost)
 
 
-def test_models_are_listed(command: Command) -> None:
+def test_models_are_listed_with_their_size_and_work(command: Command) -> None:
     ran = command("models", "stark*")
-    assert ran.code == 0
-    assert "stark-s50" in ran.out
-    assert "28.1 M" in ran.out
+    assert ran.code == 0, ran.err
+    row = r" stark-s50 +28\.1 M +12\.\d+ G +128 px x2 +320 px x5 +- +STARK, ICCV 2021, arXiv"
+    assert re.search(row, ran.out), ran.out
+    assert "shipped" in ran.out
 
 
-@pytest.mark.parametrize("verb", ["track", "demo", "models", "train"])
+def test_one_model_is_told_of_in_full(command: Command) -> None:
+    ran = command("models", "stark-st50")
+    assert ran.code == 0, ran.err
+    assert "STARK-ST50: ResNet-50, a dynamic template and a score head" in ran.out
+    for row in (
+        r"transformer +17.363 M +5\.\d+ G +0.000 G",
+        r"backbone +8.513 M +6\.\d+ G +1\.\d+ G",
+        r"all +28.227 M",
+    ):
+        assert re.search(row, ran.out), ran.out
+    assert re.search(r"trackingnet +update_interval = 25", ran.out)
+    assert re.search(r"LaSOT AUC +66.4", ran.out)
+    assert "source: README of researchmm/Stark" in ran.out
+
+
+@pytest.mark.parametrize("name", lockon.list_models())
+def test_every_model_can_be_told_of(name: str, command: Command) -> None:
+    ran = command("models", name)
+    assert ran.code == 0, ran.err
+    assert re.search(r"all +[\d.]+ M +[\d.]+ G +[\d.]+ G", ran.out)
+
+
+def test_no_model_of_that_name(command: Command) -> None:
+    ran = command("models", "stark-s5")
+    assert (ran.code, ran.out) == (1, "")
+    assert "did you mean stark-s50" in ran.err
+
+
+@pytest.fixture
+def official(tmp_path: Path) -> Path:
+    """A checkpoint of stark-lightning with the authors' names, beside other things, as their training writes it."""
+    names = json.loads((Path(__file__).parent / "reference/cases/stark/names.json").read_text())["stark_lightning"]
+    torch.manual_seed(4)
+    state = {name: torch.rand(shape) for name, shape in names.items() if not name.endswith("num_batches_tracked")}
+    content = {"epoch": 500, "net": state, "optimizer": {"state": {0: torch.zeros(5)}}, "stats": Counter(a=1)}
+    torch.save(content, tmp_path / "STARKLightning_ep0500.pth.tar")
+    return tmp_path / "STARKLightning_ep0500.pth.tar"
+
+
+def test_an_official_checkpoint_is_converted_and_tracks(
+    command: Command, official: Path, clip: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "lightning.safetensors"
+    ran = command("convert", official, "--tracker", "stark-lightning", "--out", out)
+    assert ran.code == 0, ran.err
+    assert "2.4 M numbers" in ran.out
+    assert "left out: epoch, optimizer, stats" in ran.out
+    assert "not run: collections.Counter" in ran.out
+    direct = lockon.load("stark-lightning", weights=official, device="cpu").model.state_dict()
+    converted = lockon.load("stark-lightning", weights=out, device="cpu").model.state_dict()
+    assert all(torch.equal(converted[name], value) for name, value in direct.items())
+    assert torch.equal(direct["bottleneck.bias"], torch.load(official, weights_only=False)["net"]["bottleneck.bias"])
+    options = ("--tracker", "stark-lightning", "--weights", out, "--end", 3, "--out", tmp_path / "out")
+    assert command("track", clip, "--box", BOX, *options).code == 0
+
+
+def test_a_checkpoint_of_another_tracker_is_not_converted(command: Command, official: Path, tmp_path: Path) -> None:
+    ran = command("convert", official, "--tracker", "stark-tiny", "--out", tmp_path / "w.safetensors")
+    assert ran.code == 1
+    assert "they are weights of stark-lightning: use --tracker stark-lightning" in ran.err
+    assert ran.err.count("\n") == 1
+    assert not (tmp_path / "w.safetensors").exists()
+
+
+def test_converted_weights_are_called_safetensors(command: Command, official: Path, tmp_path: Path) -> None:
+    ran = command("convert", official, "--tracker", "stark-lightning", "--out", tmp_path / "w.pth")
+    assert ran.code == 1
+    assert "call the file w.safetensors" in ran.err
+
+
+def test_a_benchmarks_settings_are_used_or_its_name_is_explained(command: Command, clip: Path, tmp_path: Path) -> None:
+    options = ("--box", BOX, "--end", 2, "--out", tmp_path / "out")
+    assert command("track", clip, *options, "--benchmark", "lasot").code == 0  # stark-tiny has none of its own
+    ran = command("track", clip, *options, "--benchmark", "lassot")
+    assert ran.code == 1
+    assert "unknown benchmark 'lassot'; did you mean lasot" in ran.err
+
+
+@pytest.mark.parametrize("verb", ["track", "demo", "models", "convert", "train"])
 def test_every_verb_shows_an_example(verb: str, command: Command) -> None:
     assert f"lockon {verb}" in command(verb, "--help").out
 

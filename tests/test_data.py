@@ -123,6 +123,16 @@ def test_pairs_do_not_depend_on_workers_or_restarts(tmp_path: Path) -> None:
     assert not torch.equal(whole[0].search, whole[1].search)
 
 
+def test_all_templates_show_the_target(tmp_path: Path) -> None:
+    made = sampler(tmp_path, PairConfig(**(vars(CALM) | {"template": Jitter()})))
+    made.templates = 3
+    for seed in range(4):
+        pair = made.draw(np.random.default_rng(seed))
+        assert pair.templates.shape[0] == len(pair.template_padding) == len(pair.template_boxes) == 3
+        for template in pair.templates:
+            np.testing.assert_allclose(red_box(template.permute(1, 2, 0).numpy()), (16, 16, 32, 32), atol=2)
+
+
 def test_another_seed_draws_other_pairs(tmp_path: Path) -> None:
     made = sampler(tmp_path)
     one, two = (PairDataset(made, 1, seed)[0] for seed in (1, 2))

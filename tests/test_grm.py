@@ -39,7 +39,7 @@ def attention(late: bool = False) -> DividedAttention:
     model = DividedAttention(32, 2, late, widths=(16, 8)).eval()
     with torch.no_grad():
         log_probs = model.predict(X[:, LENGTH:], X[:, :LENGTH].amax(1))
-        model.divide_predict[4].bias[0] -= (log_probs[..., 0] - log_probs[..., 1]).median()  # type: ignore[operator]
+        model.divide_predict[4].bias[0] -= (log_probs[..., 0] - log_probs[..., 1]).median()  # type: ignore[operator, index]
     return model
 
 

@@ -1,9 +1,18 @@
+import functools
+from pathlib import Path
+
 import pytest
 import torch
+from torch import Tensor
 
 import lockon
+from lockon.checkpoints import Checkpoint
 from lockon.errors import ModelError
-from lockon.registry import find_device
+from lockon.models import BENCHMARKS, MODELS
+from lockon.registry import benchmark_settings, create_model, find_device, put_weights
+from lockon.tracker import TrackingModel
+
+NAMES = lockon.list_models()
 
 
 def test_models_are_listed_by_pattern() -> None:
@@ -40,3 +49,80 @@ def test_cuda_where_there_is_none_is_an_error(name: str, monkeypatch: pytest.Mon
 def test_an_unknown_device_is_an_error(name: str) -> None:
     with pytest.raises(ModelError, match="use auto, cpu or cuda"):
         find_device(name)
+
+
+# Settings of benchmarks
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_registered_of_a_model_is_sound(name: str) -> None:
+    info = MODELS[name]
+    assert set(info.settings) <= set(BENCHMARKS)
+    assert bool(info.source) == bool(info.results)
+    for benchmark, settings in info.settings.items():
+        with torch.device("meta"):
+            config = create_model(name, settings=benchmark_settings(name, benchmark)).config
+        assert {field: getattr(config, field) for field in settings} == settings
+
+
+def test_a_tracker_takes_the_settings_of_a_benchmark() -> None:
+    with torch.device("meta"):
+        plain = create_model("stark-st50")
+        tuned = create_model("stark-st50", settings=benchmark_settings("stark-st50", "trackingnet"))
+    assert plain.config.update_interval == 200  # type: ignore[union-attr]
+    assert tuned.config.update_interval == 25  # type: ignore[union-attr]
+    assert lockon.load("stark-tiny", device="cpu", benchmark="lasot").model.config == create_model("stark-tiny").config
+
+
+def test_unknown_benchmarks_and_settings_get_the_closest() -> None:
+    with pytest.raises(ModelError, match=r"unknown benchmark 'laso'; did you mean lasot"):
+        lockon.load("stark-tiny", benchmark="laso")
+    with pytest.raises(ModelError, match=r"no setting 'margn'; did you mean margin"):
+        create_model("stark-tiny", settings={"margn": 1})
+
+
+# Weights that do not fit, and whose they are
+
+
+@functools.cache
+def on_paper(name: str) -> TrackingModel:
+    with torch.device("meta"):
+        return create_model(name)
+
+
+def refusal(name: str, tensors: dict[str, Tensor]) -> str:
+    with pytest.raises(ModelError) as caught:
+        put_weights(name, on_paper(name), Checkpoint(tensors), Path("file.pth"))
+    assert str(caught.value).startswith(f"file.pth: these weights are not of {name}: ")
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_weights_of_another_model_are_recognised(name: str) -> None:
+    other = "stark-st101" if name != "stark-st101" else "stark-tiny"
+    text = refusal(other, on_paper(name).state_dict())
+    twins = [n for n in NAMES if shapes(n) == shapes(name)]
+    assert any(f"they are weights of {twin}: use --tracker {twin}" in text for twin in twins)
+
+
+def shapes(name: str) -> set[tuple[str, torch.Size]]:
+    return {(n, value.shape) for n, value in on_paper(name).state_dict().items()}
+
+
+def test_a_changed_checkpoint_is_told_from_another_models() -> None:
+    tensors = on_paper("stark-s50").state_dict()
+    tensors["extra.weight"] = tensors.pop("bottleneck.bias")
+    tensors["query_embed.weight"] = torch.zeros(1, 64, device="meta")
+    tensors["bottleneck.weight"] = tensors["bottleneck.weight"].to(torch.int8)
+    text = refusal("stark-s50", tensors)
+    assert "1 missing: bottleneck.bias" in text
+    assert "1 unexpected: extra.weight" in text
+    assert "query_embed.weight is (1, 64), not (1, 256)" in text
+    assert "bottleneck.weight is int8, not float32" in text
+    assert "nearest to stark-s50 all the same" in text
+    assert "nearest to stark-s50 (" in refusal("stark-tiny", tensors)
+
+
+def test_weights_of_nothing_known_are_told_so() -> None:
+    assert "like no model here" in refusal("stark-tiny", {"a": torch.zeros(3)})

@@ -1,8 +1,10 @@
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -11,11 +13,12 @@ import torch
 
 from lockon.data.pairs import PairDataset, pair_loader
 from lockon.errors import DataError
-from lockon.models.stark import Stark
-from lockon.registry import create_model
+from lockon.models import MODELS, ModelInfo
+from lockon.models.stark import Stark, stark_tiny
+from lockon.registry import create_model, list_models
 from lockon.tracker import PairBatch
-from lockon.training.loop import Progress, Run, learning_rate, make_sampler, train
-from lockon.training.recipe import OptimizerConfig, Recipe, get_recipe, parse_data
+from lockon.training.loop import Progress, Run, learning_rate, make_sampler, model_settings, train
+from lockon.training.recipe import RECIPES, OptimizerConfig, get_recipe, parse_data
 from lockon.weights import read_weights
 from tests import scenes
 
@@ -131,6 +134,38 @@ def test_a_later_stage_asks_for_the_weights_before_it(tmp_path: Path, data: dict
     assert not (tmp_path / "run").exists()
 
 
+def test_a_backbone_starts_from_published_weights(
+    tmp_path: Path, data: dict[str, list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backbone = create_model("stark-tiny").get_submodule("backbone")
+    published = {name: value + 1 for name, value in backbone.state_dict().items()}
+    torch.save(published | {"fc.weight": torch.zeros(3)}, tmp_path / "resnet.pth")
+    starts = []
+
+    def stop(run: Run, _: PairBatch) -> None:
+        starts.append(run.model.state_dict())
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Run, "advance", stop)
+    overrides = [*SHORT, f"backbone={tmp_path / 'resnet.pth'}"]
+    with pytest.raises(KeyboardInterrupt):
+        train(get_recipe("stark-tiny", overrides), data, tmp_path / "run", CPU)
+    assert all(torch.equal(starts[0][f"backbone.{name}"], value) for name, value in published.items())
+    with pytest.raises(DataError, match="one of start and backbone"):
+        train(get_recipe("stark-tiny", [*overrides, "start=x"]), data, tmp_path / "run2", CPU)
+
+
+def test_a_checkpoint_from_before_a_field_goes_on(tmp_path: Path, data: dict[str, list[str]]) -> None:
+    recipe = get_recipe("stark-tiny", [*SHORT, "pairs=4"])
+    train(recipe, data, tmp_path / "run", CPU)
+    path = tmp_path / "run" / "checkpoint.pt"
+    state = torch.load(path, weights_only=True)
+    told = json.loads(state["recipe"])
+    del told["backbone"], told["optimizer"]["decay_all"]
+    torch.save(state | {"recipe": json.dumps(told)}, path)
+    assert train(recipe, data, tmp_path / "run", CPU).exists()
+
+
 def test_another_recipe_does_not_go_on_from_a_checkpoint(tmp_path: Path, data: dict[str, list[str]]) -> None:
     train(get_recipe("stark-tiny", [*SHORT, "pairs=4"]), data, tmp_path / "run", CPU)
     with pytest.raises(DataError, match=r"another recipe \(pairs differ\)"):
@@ -146,7 +181,37 @@ def test_a_loss_that_is_not_finite_stops_the_run(
         train(get_recipe("stark-tiny", SHORT), data, tmp_path / "run", CPU)
 
 
-def test_recipes_name_models_that_exist() -> None:
-    recipe = get_recipe("stark-tiny")
-    assert isinstance(recipe, Recipe)
-    assert recipe.model == "stark-tiny"
+def test_the_learning_rate_can_drop_at_once() -> None:
+    config = OptimizerConfig(lr=1.0, warmup=0, final=0.1, drop_at=0.8)
+    assert [learning_rate(config, step, 100) for step in (0, 79, 80, 99)] == pytest.approx([1, 1, 0.1, 0.1])
+
+
+@pytest.mark.parametrize("name", list(RECIPES))
+def test_recipes_name_models_and_fields_that_exist(name: str) -> None:
+    recipe = get_recipe(name)
+    assert recipe.model in list_models()
+    settings = model_settings(recipe)
+    assert all(settings[text.split("=")[0]] == float(text.split("=")[1]) for text in recipe.config)
+
+
+def test_a_recipe_may_change_its_models_configuration() -> None:
+    recipe = get_recipe("stark-tiny", ["config=dropout=0.25,margin=3"])
+    settings = model_settings(recipe)
+    assert (settings["dropout"], settings["margin"], settings["dim"]) == (0.25, 3.0, 128)
+    with pytest.raises(DataError, match="did you mean dropout"):
+        model_settings(get_recipe("stark-tiny", ["config=dropuot=0.25"]))
+
+
+def test_both_stages_of_a_model_with_two_templates(
+    tmp_path: Path, data: dict[str, list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def build() -> Stark:
+        return Stark(replace(stark_tiny().config, templates=2, score_weight=0.0))
+
+    monkeypatch.setitem(MODELS, "two", ModelInfo(build, "none", str))
+    short = [*SHORT, "model=two", "pairs=8", "optimizer.warmup=0"]
+    first = train(get_recipe("stark-st50", short), data, tmp_path / "one", CPU)
+    second = train(get_recipe("stark-st50-score", [*short, f"start={first}"]), data, tmp_path / "two", CPU)
+    before, after = read_weights(first)[0], read_weights(second)[0]
+    assert {name.split(".")[0] for name in before if not torch.equal(before[name], after[name])} == {"cls_head"}
+    assert "score" in (tmp_path / "two" / "log.csv").read_text()

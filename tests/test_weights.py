@@ -1,5 +1,3 @@
-import os
-import pickle
 from pathlib import Path
 
 import pytest
@@ -8,7 +6,9 @@ from torch import nn
 
 import lockon
 from lockon.errors import ModelError, OutputError
-from lockon.weights import load_into, read_weights, save_weights
+from lockon.models.stark import Stark, StarkConfig
+from lockon.nn.resnet import ResNet, ResNetConfig
+from lockon.weights import load_backbone, load_into, save_weights
 
 
 def test_weights_go_round_through_a_file(tmp_path: Path) -> None:
@@ -16,15 +16,6 @@ def test_weights_go_round_through_a_file(tmp_path: Path) -> None:
     save_weights(model.state_dict(), tmp_path / "w.safetensors", "stark-tiny", torch.float32)
     again = lockon.create_model("stark-tiny", weights=tmp_path / "w.safetensors")
     assert all(torch.equal(a, b) for a, b in zip(model.state_dict().values(), again.state_dict().values(), strict=True))
-
-
-@pytest.mark.parametrize("key", [None, "net", "state_dict", "model_state_dict"])
-def test_a_checkpoint_is_found_wherever_it_is_nested(key: str | None, tmp_path: Path) -> None:
-    state = {f"module.{k}": v for k, v in nn.Linear(2, 3).state_dict().items()}
-    torch.save(state if key is None else {key: state, "epoch": 5}, tmp_path / "c.pth")
-    tensors, model = read_weights(tmp_path / "c.pth")
-    assert set(tensors) == {"weight", "bias"}
-    assert model is None
 
 
 def test_weights_of_another_model_are_refused_by_their_name(tmp_path: Path) -> None:
@@ -65,22 +56,64 @@ def test_a_truncated_file_is_an_error(tmp_path: Path) -> None:
         lockon.load("stark-tiny", weights=path)
 
 
-class Bomb:
-    def __init__(self, path: Path) -> None:
-        self.path = path
+@pytest.mark.parametrize("given", [torch.float16, torch.bfloat16])
+def test_half_precision_is_taken_for_float32(given: torch.dtype) -> None:
+    model = nn.Linear(2, 3)
+    load_into(model, {"weight": torch.ones(3, 2, dtype=given), "bias": torch.zeros(3)}, "f")
+    assert model.weight.dtype == torch.float32
+    assert model.weight.eq(1).all()
 
-    def __reduce__(self) -> tuple[object, tuple[str]]:
-        return os.mkdir, (str(self.path),)
+
+@pytest.mark.parametrize("given", [torch.float64, torch.int64, torch.int8, torch.complex64, torch.bool])
+def test_numbers_of_another_type_are_refused(given: torch.dtype) -> None:
+    tensors = {"weight": torch.ones(3, 2, dtype=given), "bias": torch.zeros(3)}
+    with pytest.raises(ModelError, match=f"1 of another type: weight is {str(given)[6:]}, not float32"):
+        load_into(nn.Linear(2, 3), tensors, "f")
 
 
-def test_nothing_in_a_pickle_is_run(tmp_path: Path) -> None:
-    bad = tmp_path / "bad.pth"
-    bad.write_bytes(pickle.dumps({"net": Bomb(tmp_path / "ran")}, protocol=2))
-    torch.save({"net": Bomb(tmp_path / "ran")}, tmp_path / "zip.pth")
-    for path in (bad, tmp_path / "zip.pth"):
-        with pytest.raises(ModelError, match="safely"):
-            read_weights(path)
-    assert not (tmp_path / "ran").exists()
+# Backbones
+
+
+def published(stages: int) -> dict[str, torch.Tensor]:
+    """Weights as torchvision publishes them: a classifier, plain batch norms, maybe with their counters."""
+    torch.manual_seed(2)
+    widths = (4, 8, 16, 32)[:stages]
+    config = ResNetConfig((1,) * stages, widths, (1,) * stages, (1,) * stages, "bottleneck", 4, frozen_norm=False)
+    return ResNet(config).state_dict() | {"fc.weight": torch.zeros(10, 128), "fc.bias": torch.zeros(10)}
+
+
+def small(stages: int) -> Stark:
+    backbone = ResNetConfig((1,) * stages, (4, 8, 16)[:stages], (1,) * stages, (1,) * stages, stem=4)
+    shape = {"dim": 8, "heads": 2, "feedforward": 8, "encoder_layers": 1, "decoder_layers": 1, "head": (4,)}
+    return Stark(StarkConfig(backbone=backbone, **shape))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("stages", [2, 3])
+def test_a_published_backbone_loses_its_classifier_and_its_last_stages(stages: int, tmp_path: Path) -> None:
+    torch.save(published(4), tmp_path / "resnet.pth")
+    model = small(stages)
+    before = model.state_dict()["bottleneck.weight"].clone()
+    count = load_backbone(model, tmp_path / "resnet.pth")
+    own = model.backbone.state_dict()
+    assert all(torch.equal(own[name], published(4)[name]) for name in own)
+    assert count > len(own)  # counters of batches come along, and are not needed
+    assert torch.equal(model.state_dict()["bottleneck.weight"], before)
+
+
+def test_another_backbone_is_refused(tmp_path: Path) -> None:
+    tensors = published(4)
+    tensors["layer1.0.conv2.weight"] = torch.zeros(5, 4, 3, 3)
+    torch.save(tensors | {"layer2.7.conv1.weight": torch.zeros(1)}, tmp_path / "resnet.pth")
+    with pytest.raises(ModelError) as caught:
+        load_backbone(small(3), tmp_path / "resnet.pth")
+    assert "not of this model's backbone: 1 unexpected: layer2.7.conv1.weight" in str(caught.value)
+    assert "layer1.0.conv2.weight is (5, 4, 3, 3), not (4, 4, 3, 3)" in str(caught.value)
+
+
+def test_a_model_without_such_a_backbone_says_so(tmp_path: Path) -> None:
+    torch.save(published(4), tmp_path / "resnet.pth")
+    with pytest.raises(ModelError, match="no backbone with published weights"):
+        load_backbone(nn.Linear(2, 3), tmp_path / "resnet.pth")
 
 
 def test_a_folder_that_is_not_there_is_an_output_error(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from importlib import resources
 from itertools import chain, islice
 from pathlib import Path
@@ -21,11 +22,13 @@ from rich.table import Table
 
 from lockon import __version__
 from lockon.boxes import Box, check_box, parse_box
-from lockon.errors import BoxError, LockonError
+from lockon.errors import BoxError, LockonError, ModelError
 from lockon.frames import FrameSource, open_frames, read_ahead
 from lockon.models import MODELS
-from lockon.registry import DEFAULT, create_model, find_device, list_models, load
+from lockon.registry import DEFAULT, closest, find_device, list_models, load
+from lockon.registry import convert as convert_weights
 from lockon.select import select_box
+from lockon.summary import summarize
 from lockon.track import TrackWriter, fastest_threads, follow
 from lockon.tracker import Result, Tracker
 
@@ -74,6 +77,7 @@ def track(
     end: Annotated[int | None, typer.Option(help="Frame to stop before.")] = None,
     threads: ThreadsOption = None,
     every_frame_image: Annotated[bool, typer.Option(help="Also write every drawn frame as a JPEG.")] = False,
+    benchmark: Annotated[str | None, typer.Option(help="Use the paper's settings for it, such as lasot.")] = None,
     quiet: QuietOption = False,
 ) -> None:
     """Follow one or several targets through a video.
@@ -81,7 +85,7 @@ def track(
     Example: lockon track clip.mp4 --box 120,80,64,48 --out results
     """
     boxes = read_boxes(box or [], box_file)
-    engine = load_tracker(tracker, weights, device, threads)
+    engine = load_tracker(tracker, weights, device, threads, benchmark)
     with open_frames(source, start, end) as frames:
         run_track(frames, boxes, engine, out, every_frame_image, quiet)
 
@@ -105,20 +109,50 @@ def demo(
 
 
 @app.command()
-def models(pattern: Annotated[str, typer.Argument(help="Shell pattern, such as 'stark*'.")] = "*") -> None:
-    """List the trackers.
+def models(pattern: Annotated[str, typer.Argument(help="Shell pattern, such as 'stark*', or a name.")] = "*") -> None:
+    """List the trackers; of a single one show its parts, settings and official figures.
 
     Example: lockon models 'stark*'
     """
-    table = Table("name", "parameters", "template", "search", "weights", "paper", box=None)
-    for name in list_models(pattern):
-        with torch.device("meta"):
-            model = create_model(name)
-        count = sum(p.numel() for p in model.parameters()) / 1e6
+    names = list_models(pattern)
+    if not names:
+        raise ModelError(f"no tracker is called {pattern!r}; {closest(pattern, MODELS)}")
+    if names == [pattern]:
+        print_model(pattern)
+        return
+    table = Table("name", "parameters", "per frame", "template", "search", "weights", "paper", box=None)
+    for name in names:
+        info, (model, parts) = MODELS[name], summarize(name)
         sizes = [f"{spec.size} px x{spec.factor:g}" for spec in (model.template_crop, model.search_crop)]
-        info = MODELS[name]
-        table.add_row(name, f"{count:.1f} M", *sizes, "shipped" if info.shipped else "-", info.paper)
-    stdout.print(table)
+        counts = f"{parts[''].parameters / 1e6:.1f} M", f"{parts[''].frame / 1e9:.2f} G"
+        table.add_row(name, *counts, *sizes, "shipped" if info.shipped else "-", info.paper)
+    print_table(table)
+    stdout.print("per frame: multiply-adds for one target; lockon models NAME tells more of one")
+
+
+@app.command()
+def convert(
+    checkpoint: Annotated[Path, typer.Argument(help="Checkpoint of the authors' code.")],
+    tracker: Annotated[str, typer.Option(help="Name of the tracker; see `lockon models`.")],
+    out: Annotated[Path, typer.Option(help="File to write, FILE.safetensors.")],
+    quiet: QuietOption = False,
+) -> None:
+    """Turn an official checkpoint into safetensors; nothing in the checkpoint is run.
+
+    Example: lockon convert STARKST_ep0050.pth.tar --tracker stark-st50 --out stark-st50.safetensors
+    """
+    found = convert_weights(checkpoint, tracker, out)
+    if quiet:
+        return
+    renamed = sum(MODELS[tracker].official_name(name) != name for name in found.tensors)
+    numbers = sum(tensor.numel() for tensor in found.tensors.values())
+    say = partial(stdout.print, markup=False)
+    say(f"{len(found.tensors)} tensors read, {renamed} of them renamed: {numbers / 1e6:.1f} M numbers")
+    if found.ignored:
+        say(f"left out: {', '.join(found.ignored)}")
+    if found.foreign:
+        say(f"named in the file and not run: {', '.join(found.foreign)}")
+    say(f"weights of {tracker}: {out}")
 
 
 @app.command()
@@ -149,9 +183,11 @@ def train(
         stdout.print(f"weights: {path}")
 
 
-def load_tracker(name: str, weights: Path | None, device: str, threads: int | None) -> Tracker:
+def load_tracker(
+    name: str, weights: Path | None, device: str, threads: int | None, benchmark: str | None = None
+) -> Tracker:
     """A tracker, and PyTorch's threads as asked for or as they are fastest."""
-    tracker = load(name, weights, device)
+    tracker = load(name, weights, device, benchmark)
     if tracker.device.type == "cpu":
         torch.set_num_threads(threads or fastest_threads(tracker))
     return tracker
@@ -241,6 +277,38 @@ def progress_bar(quiet: bool) -> Iterator[Progress]:
     more = (TextColumn("{task.fields[fps]}"), TimeRemainingColumn())
     with Progress(*columns, *more, console=stderr, transient=True, disable=quiet or not stderr.is_terminal) as bar:
         yield bar
+
+
+def print_model(name: str) -> None:
+    """All that is known of one model."""
+    info, (model, parts) = MODELS[name], summarize(name)
+    say = partial(stdout.print, markup=False)
+    say(f"{(info.build.__doc__ or name).strip().splitlines()[0]}\n{info.paper}")
+    for kind, spec in (("template", model.template_crop), ("search", model.search_crop)):
+        context = f" with {spec.context:g} (w + h) of context" if spec.context else ""
+        say(f"{kind}: {spec.size} x {spec.size} pixels, {spec.factor:g} times sqrt(w h) of the box{context}")
+    say("weights: shipped" if info.shipped else "weights: none shipped; --weights reads the authors' checkpoint")
+    table = Table("\npart", "\nparameters", "multiply-adds\nper frame", "\nper template", box=None)
+    for part, counts in parts.items():
+        work = (f"{count / 1e9:.3f} G" for count in (counts.frame, counts.template))
+        table.add_row(part or "all", f"{counts.parameters / 1e6:.3f} M", *work)
+    print_table(table)
+    if info.settings:
+        table = Table("\nbenchmark", "\nits settings (--benchmark)", box=None)
+        for benchmark, settings in sorted(info.settings.items()):
+            table.add_row(benchmark, ", ".join(f"{field} = {value}" for field, value in settings.items()))
+        print_table(table)
+    if info.results:
+        table = Table("\nofficial figure", "", box=None)
+        for figure, value in info.results.items():
+            table.add_row(figure, value)
+        print_table(table)
+        say(f"source: {info.source}")
+
+
+def print_table(table: Table) -> None:
+    """A table in as many columns as the terminal has; as wide as it needs where there is none."""
+    (stdout if stdout.is_terminal else Console(width=200)).print(table)
 
 
 def print_summary(paths: list[Path], stats: Stats) -> None:

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import fnmatch
+import functools
 import importlib
+import math
 import pkgutil
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import torch
+from torch import Tensor
 
 from lockon import models
-from lockon.errors import ModelError
-from lockon.models import MODELS, ModelInfo
+from lockon.checkpoints import Checkpoint
+from lockon.errors import ModelError, OutputError
+from lockon.models import BENCHMARKS, MODELS, ModelInfo
 from lockon.tracker import Tracker, TrackingModel
-from lockon.weights import load_into, read_weights
+from lockon.weights import likeness, load_into, misfit, read_checkpoint, save_weights
 
 for _module in pkgutil.iter_modules(models.__path__):
     importlib.import_module(f"{models.__name__}.{_module.name}")  # registers its models
@@ -29,41 +35,130 @@ def list_models(pattern: str = "*", shipped: bool = False) -> list[str]:
     return sorted(n for n, info in MODELS.items() if fnmatch.fnmatch(n, pattern) and (info.shipped or not shipped))
 
 
-def create_model(name: str, pretrained: bool = False, weights: str | Path | None = None) -> TrackingModel:
+def create_model(
+    name: str,
+    pretrained: bool = False,
+    weights: str | Path | None = None,
+    settings: Mapping[str, Any] | None = None,
+) -> TrackingModel:
     """The bare network, in training mode, its weights at random unless asked otherwise.
 
     Args:
         name: one of ``list_models()``.
         pretrained: load the weights that come with the package.
         weights: a safetensors file, or a checkpoint of the authors' code; wins over ``pretrained``.
+        settings: fields of the model's ``config`` to change.
 
     Raises:
-        ModelError: unknown name (the closest are named), no shipped weights, or a file that does not fit.
+        ModelError: unknown name or field (the closest are named), no shipped weights, or a file that does not fit.
     """
-    info = _info(name)
     path = Path(weights) if weights is not None else shipped_weights(name) if pretrained else None
-    model = info.build()
+    model = _build(name, settings or {})
     if path is not None:
-        tensors, told = read_weights(path)
-        if told is not None and told != name:
-            raise ModelError(f"{path}: these are weights of {told}, not of {name}; use --tracker {told}")
-        load_into(model, tensors, str(path), info.official_name)
+        put_weights(name, model, read_checkpoint(path), path)
     return model
 
 
-def load(name: str = DEFAULT, weights: str | Path | None = None, device: str = "auto") -> Tracker:
+def put_weights(name: str, model: TrackingModel, checkpoint: Checkpoint, path: Path) -> None:
+    """Puts what was read from a file into a model of this name.
+
+    Raises:
+        ModelError: it does not fit; what differs is listed, and the model that it is likely of.
+    """
+    if checkpoint.model is not None and checkpoint.model != name:
+        told = checkpoint.model
+        raise ModelError(f"{path}: these are weights of {told}, not of {name}; use --tracker {told}")
+    rename = _info(name).official_name
+    fault = misfit(model, checkpoint.tensors, rename)
+    if fault:
+        advice = _advice(name, checkpoint.tensors)
+        raise ModelError(f"{path}: these weights are not of {name}: {fault}; {advice}")
+    load_into(model, checkpoint.tensors, str(path), rename)
+
+
+def convert(path: Path, name: str, out: Path) -> Checkpoint:
+    """Reads a checkpoint of the authors' code, or any weights of this model, and writes them as safetensors.
+
+    Returns:
+        What was read; see there what was left out.
+
+    Raises:
+        ModelError: unknown model, or a file that cannot be read or does not fit.
+        OutputError: ``out`` is not called FILE.safetensors or cannot be written.
+    """
+    if out.suffix != ".safetensors":
+        raise OutputError(f"{out}: weights are written as safetensors; call the file {out.stem}.safetensors")
+    model = _build(name, {})
+    checkpoint = read_checkpoint(path)
+    put_weights(name, model, checkpoint, path)
+    save_weights(model.state_dict(), out, name, torch.float32)
+    return checkpoint
+
+
+def _advice(name: str, tensors: Mapping[str, Tensor]) -> str:
+    """Which of all models the tensors are likely of."""
+    scores = {}
+    for other, info in MODELS.items():
+        scores[other] = likeness(_on_paper(info.build), tensors, info.official_name)
+    best = max(scores, key=lambda other: (scores[other], other == name))
+    if scores[best] < 0.1:
+        return "they are like no model here"
+    share = f"{math.floor(100 * scores[best])} % of names and shapes agree"
+    if best == name:
+        return f"they are nearest to {name} all the same ({share}): the file is incomplete or was changed"
+    if scores[best] == 1:
+        return f"they are weights of {best}: use --tracker {best}"
+    return f"they are nearest to {best} ({share})"
+
+
+def _build(name: str, settings: Mapping[str, Any]) -> TrackingModel:
+    build = _info(name).build
+    if not settings:
+        return build()
+    plain: Any = _on_paper(build)
+    known = [field.name for field in dataclasses.fields(plain.config)]
+    for field in settings:
+        if field not in known:
+            raise ModelError(f"{name} has no setting {field!r}; {closest(field, known)}")
+    model: TrackingModel = type(plain)(dataclasses.replace(plain.config, **settings))
+    return model
+
+
+@functools.cache
+def _on_paper(build: Callable[[], TrackingModel]) -> TrackingModel:
+    """A model without numbers, to look at."""
+    with torch.device("meta"):
+        return build()
+
+
+def benchmark_settings(name: str, benchmark: str) -> Mapping[str, Any]:
+    """What the paper sets otherwise on a benchmark; nothing where it has no settings of its own.
+
+    Raises:
+        ModelError: unknown model or benchmark.
+    """
+    if benchmark not in BENCHMARKS:
+        raise ModelError(f"unknown benchmark {benchmark!r}; {closest(benchmark, BENCHMARKS)}")
+    return _info(name).settings.get(benchmark, {})
+
+
+def load(
+    name: str = DEFAULT, weights: str | Path | None = None, device: str = "auto", benchmark: str | None = None
+) -> Tracker:
     """A tracker, ready for ``init``.
 
     Args:
         name: one of ``list_models()``.
         weights: a file; without it the weights that come with the package are used.
         device: "auto" (a CUDA GPU where there is one), "cpu", "cuda" or "cuda:N".
+        benchmark: track with the settings that the paper has for it, such as "lasot"; see ``lockon models NAME``.
 
     Raises:
-        ModelError: unknown name, weights that do not fit, or a device that is not there.
+        ModelError: unknown name or benchmark, weights that do not fit, or a device that is not there.
     """
     place = find_device(device)
-    return Tracker(create_model(name, pretrained=True, weights=weights), place)
+    settings = {} if benchmark is None else benchmark_settings(name, benchmark)
+    return Tracker(create_model(name, pretrained=True, weights=weights, settings=settings), place)
 
 
 def shipped_weights(name: str) -> Path:

@@ -37,6 +37,7 @@ def track(
     *,
     weights: str | Path | None = None,
     device: str = "auto",
+    benchmark: str | None = None,
     start: int = 0,
     end: int | None = None,
 ) -> Iterator[Result | list[Result]]:
@@ -46,6 +47,7 @@ def track(
         source: a video file, a folder or glob of images, a camera index, or a stream address.
         box: x, y, w, h in pixels of the first frame, or a list of them.
         tracker: a model's name, or a tracker made by ``lockon.load``.
+        weights, device, benchmark: as in ``lockon.load``.
         start, end: first frame, and the frame to stop before.
 
     Yields:
@@ -59,7 +61,7 @@ def track(
         >>> for result in lockon.track("clip.mp4", (120, 80, 64, 48)):
         ...     print(result.box, result.score, result.found)
     """
-    engine = load(tracker, weights, device) if isinstance(tracker, str) else tracker
+    engine = load(tracker, weights, device, benchmark) if isinstance(tracker, str) else tracker
     with open_frames(source, start, end) as opened, read_ahead(opened) as frames:
         yield engine.init(next(frames).image, box)
         for frame in frames:

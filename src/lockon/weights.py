@@ -1,22 +1,20 @@
-"""Weights in and out: safetensors of our own, checkpoints of others read without running anything in them."""
+"""Weights in and out of models: safetensors of our own, checkpoints of others, backbones as published."""
 
 from __future__ import annotations
 
 import difflib
 import os
-import pickle
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Protocol, runtime_checkable
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from lockon.checkpoints import Checkpoint, read_torch
 from lockon.errors import ModelError, OutputError
-
-NESTED = ("net", "state_dict", "model_state_dict", "model")
 
 
 def save_weights(state: Mapping[str, Tensor], path: Path, model: str, dtype: torch.dtype = torch.float16) -> None:
@@ -35,44 +33,31 @@ def save_weights(state: Mapping[str, Tensor], path: Path, model: str, dtype: tor
 
 
 def read_weights(path: Path) -> tuple[dict[str, Tensor], str | None]:
-    """The tensors of a file, and the model that its metadata names.
+    """The tensors of a file, and the model that its metadata names; see ``read_checkpoint``."""
+    found = read_checkpoint(path)
+    return found.tensors, found.model
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """What a file of weights holds.
 
     Args:
-        path: a safetensors file, or a PyTorch checkpoint whose weights stand at the top or under ``net``,
-            ``state_dict``, ``model_state_dict`` or ``model``, with or without a ``module.`` prefix.
+        path: a safetensors file, or any PyTorch checkpoint (``checkpoints.read_torch``), of which nothing is run.
 
     Raises:
-        ModelError: missing, corrupt, or a checkpoint that pickles more than tensors and plain values.
+        ModelError: missing, corrupt, hostile, or without weights.
     """
     if not path.is_file():
         raise ModelError(f"{path}: no such weights file")
-    if path.suffix == ".safetensors":
-        try:
-            with safe_open(path, framework="pt") as file:
-                metadata = file.metadata() or {}
-                return {name: file.get_tensor(name) for name in file.keys()}, metadata.get("model")  # noqa: SIM118
-        except (SafetensorError, OSError) as error:
-            raise ModelError(f"{path}: not a readable safetensors file: {error}") from None
+    if path.suffix != ".safetensors":
+        return read_torch(path)
     try:
-        content: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, OSError, EOFError, ValueError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ModelError(f"{path}: not a checkpoint that can be read safely: {reason}") from None
-    return _find_tensors(content, path), None
-
-
-def _find_tensors(content: Any, path: Path) -> dict[str, Tensor]:
-    while isinstance(content, Mapping):
-        inner = next((content[k] for k in NESTED if isinstance(content.get(k), Mapping)), None)
-        if inner is None:
-            break
-        content = inner
-    tensors = {}
-    if isinstance(content, Mapping):
-        tensors = {str(k).removeprefix("module."): v for k, v in content.items() if isinstance(v, Tensor)}
-    if not tensors:
-        raise ModelError(f"{path}: no weights in this checkpoint (looked at the top and under {', '.join(NESTED)})")
-    return tensors
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            return Checkpoint(tensors, metadata.get("model"))
+    except (SafetensorError, OSError) as error:
+        raise ModelError(f"{path}: not a readable safetensors file: {error}") from None
 
 
 def load_into(
@@ -81,32 +66,103 @@ def load_into(
     source: str,
     rename: Callable[[str], str] = lambda name: name,
 ) -> None:
-    """Puts tensors into a model, strictly: every name and shape must fit, in both directions.
+    """Puts tensors into a model, strictly: every name, shape and kind of number must fit, in both directions.
 
     Args:
         rename: a tensor's official name to its name in the model; names of the model pass through it unchanged.
 
     Raises:
-        ModelError: names or shapes that do not fit, the first few listed with the nearest of the other side.
+        ModelError: they do not fit; see ``misfit``.
+    """
+    fault = misfit(model, tensors, rename)
+    if fault:
+        raise ModelError(f"{source}: these weights are not of this model: {fault}")
+    own = model.state_dict()
+    renamed = {rename(name): value for name, value in tensors.items()}
+    model.load_state_dict({name: value for name, value in renamed.items() if name in own}, strict=False)
+
+
+def misfit(model: nn.Module, tensors: Mapping[str, Tensor], rename: Callable[[str], str] = lambda name: name) -> str:
+    """Why ``load_into`` would refuse: the first few names, shapes and types that do not fit, with the nearest names of
+    the other side; empty if all is well.
+
+    Batch norms' counters of batches may be missing or too many, and float16 and bfloat16 fit where float32 is wanted.
     """
     renamed = {rename(name): value for name, value in tensors.items()}
-    if len(renamed) < len(tensors):
-        raise ModelError(f"{source}: {len(tensors) - len(renamed)} of its names stand for the same weight twice")
     own = model.state_dict()
     counters = {name for name in own.keys() ^ renamed.keys() if name.endswith("num_batches_tracked")}
     missing = sorted(own.keys() - renamed.keys() - counters)
     unexpected = sorted(renamed.keys() - own.keys() - counters)
+    both = sorted(own.keys() & renamed.keys())
     shapes = [
         f"{name} is {tuple(renamed[name].shape)}, not {tuple(own[name].shape)}"
-        for name in sorted(own.keys() & renamed.keys())
+        for name in both
         if renamed[name].shape != own[name].shape
     ]
-    if missing or unexpected or shapes:
-        faults = [f"{len(missing)} missing{_list(missing, unexpected)}"] if missing else []
-        faults += [f"{len(unexpected)} unexpected{_list(unexpected, missing)}"] if unexpected else []
-        faults += [f"{len(shapes)} of another shape: {'; '.join(shapes[:3])}"] if shapes else []
-        raise ModelError(f"{source}: these weights are not of this model: {', '.join(faults)}")
-    model.load_state_dict({name: value for name, value in renamed.items() if name in own}, strict=False)
+    types = [
+        f"{name} is {_plain(renamed[name].dtype)}, not {_plain(own[name].dtype)}"
+        for name in both
+        if not _fits(renamed[name].dtype, own[name].dtype)
+    ]
+    twice = len(tensors) - len(renamed)
+    faults = [f"{twice} of its names stand for the same weight twice"] if twice else []
+    faults += [f"{len(missing)} missing{_list(missing, unexpected)}"] if missing else []
+    faults += [f"{len(unexpected)} unexpected{_list(unexpected, missing)}"] if unexpected else []
+    faults += [f"{len(shapes)} of another shape: {_first(shapes, '; ')}"] if shapes else []
+    faults += [f"{len(types)} of another type: {_first(types, '; ')}"] if types else []
+    return ", ".join(faults)
+
+
+def likeness(model: nn.Module, tensors: Mapping[str, Tensor], rename: Callable[[str], str]) -> float:
+    """How much tensors are like a model's weights, 0 to 1: shared names and shapes over all of both."""
+    own = {(name, value.shape) for name, value in model.state_dict().items()}
+    theirs = {(rename(name), value.shape) for name, value in tensors.items()}
+    shared, every = (
+        sum(not name.endswith("num_batches_tracked") for name, _ in names) for names in (own & theirs, own | theirs)
+    )
+    return shared / max(every, 1)
+
+
+@runtime_checkable
+class Backbone(Protocol):
+    """A part of a model that comes pretrained, and knows its published weights."""
+
+    def published(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Published weights under this module's names and in its shapes, without what it has no use for."""
+
+
+def load_backbone(model: nn.Module, path: Path) -> int:
+    """Puts published weights, such as torchvision's ``resnet50-19c8e357.pth``, into a model's backbone, strictly.
+
+    The backbone is the first part of the model that has a method ``published`` (see ``Backbone``).
+
+    Returns:
+        The number of tensors loaded.
+
+    Raises:
+        ModelError: the model has no such part, or the weights are not the backbone's.
+    """
+    backbone = next((module for module in model.modules() if isinstance(module, Backbone)), None)
+    if backbone is None:
+        raise ModelError(f"{path}: this model has no backbone with published weights; train it without")
+    tensors = backbone.published(read_checkpoint(path).tensors)
+    fault = misfit(backbone, tensors)
+    if fault:
+        raise ModelError(f"{path}: these weights are not of this model's backbone: {fault}")
+    load_into(backbone, tensors, str(path))
+    return len(tensors)
+
+
+def _fits(given: torch.dtype, wanted: torch.dtype) -> bool:
+    return given == wanted or (wanted == torch.float32 and given in (torch.float16, torch.bfloat16))
+
+
+def _plain(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
+
+
+def _first(texts: list[str], between: str) -> str:
+    return between.join(texts[:3]) + (f"{between}..." if len(texts) > 3 else "")
 
 
 def _list(names: list[str], others: list[str]) -> str:
@@ -114,4 +170,4 @@ def _list(names: list[str], others: list[str]) -> str:
     for name in names[:3]:
         near = difflib.get_close_matches(name, others, n=1)
         shown.append(f"{name} (nearest: {near[0]})" if near else name)
-    return f": {', '.join(shown)}{', ...' if len(names) > 3 else ''}"
+    return f": {_first(shown + names[3:4], ', ')}"

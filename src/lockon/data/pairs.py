@@ -61,6 +61,8 @@ class PairSampler:
         stills, tracks: either may be empty; its share then falls to the other.
         template, search: the model's crops.
         masks: whether pairs bring the target's mask in the search patch, where the source has one.
+        templates: how many the model takes; those after the first are from near the search frame, as tracking will
+            have them.
 
     Raises:
         DataError: nothing to draw from.
@@ -73,9 +75,11 @@ class PairSampler:
         config: PairConfig,
         template: CropSpec,
         search: CropSpec,
+        templates: int = 1,
         masks: bool = False,
     ) -> None:
-        self.config, self.template, self.search, self.masks = config, template, search, masks
+        self.config, self.template, self.search = config, template, search
+        self.templates, self.masks = templates, masks
         self.stills = list(stills)
         self.tracks = [t for t in tracks if len(t.visible) > 1]
         big = config.smallest
@@ -87,9 +91,9 @@ class PairSampler:
     def draw(self, rng: Generator) -> PairBatch:
         """One pair, as a batch without its first dimension."""
         c = self.config
-        first, second, moving = self._shots(rng)
+        (first, second, *newer), moving = self._shots(rng)
         if moving and rng.random() < c.reframed:
-            first, second = reframe(first, rng), reframe(second, rng)
+            first, second, *newer = (reframe(shot, rng) for shot in (first, second, *newer))
         flip = rng.random() < 0.5
         flip_search = flip if rng.random() < 0.8 else not flip
         template = place(first, self.template, c.template, flip, rng)
@@ -107,20 +111,27 @@ class PairSampler:
             search = surround(search, scene(self._picture(rng), self.search.size, rng))
         if hidden or rng.random() < c.occluded:
             search = occlude(search, scene(self._picture(rng), self.search.size, rng), rng, whole=hidden)
-        return self._pack(template, search, present, rng)
+        templates = [template, *(place(shot, self.template, c.template, flip, rng) for shot in newer)]
+        return self._pack(templates, search, present, rng)
 
-    def _shots(self, rng: Generator) -> tuple[Shot, Shot, bool]:
-        """Two pictures of one target, and whether they are from a clip."""
+    def _shots(self, rng: Generator) -> tuple[list[Shot], bool]:
+        """Pictures of one target (for the first template, the search patch, the other templates), and whether they
+        are from a clip."""
         c = self.config
         if self.tracks and (not self.stills or rng.random() < c.clips):
             track = self.tracks[rng.integers(len(self.tracks))]
             visible = track.visible
             one = visible[rng.integers(len(visible))]
-            near = [i for i in visible if i != one and abs(i - one) <= c.max_gap]
-            two = near[rng.integers(len(near))] if near else one
-            return track.shot(one), track.shot(two), True
+            two = self._near(one, visible, rng)
+            newer = [self._near(two, visible, rng) for _ in range(self.templates - 1)]
+            return [track.shot(i) for i in (one, two, *newer)], True
         shot = self._region(rng) if not self.objects or rng.random() < c.regions else self._object(rng)
-        return shot, shot, False
+        return [shot] * (1 + self.templates), False
+
+    def _near(self, frame: int, visible: Sequence[int], rng: Generator) -> int:
+        """Another frame that is not far from one, where there is one."""
+        near = [i for i in visible if i != frame and abs(i - frame) <= self.config.max_gap]
+        return near[rng.integers(len(near))] if near else frame
 
     def _object(self, rng: Generator) -> Shot:
         still, number = self.objects[rng.integers(len(self.objects))]
@@ -155,16 +166,16 @@ class PairSampler:
                 background = paste(other, background).image
         return paste(search, background)
 
-    def _pack(self, template: Placed, search: Placed, present: bool, rng: Generator) -> PairBatch:
+    def _pack(self, templates: Sequence[Placed], search: Placed, present: bool, rng: Generator) -> PairBatch:
         gray = bool(rng.random() < self.config.light.gray)
-        images = [relight(p.image, self.config.light, gray, rng) for p in (template, search)]
-        for image, patch in zip(images, (template, search), strict=True):
+        images = [relight(p.image, self.config.light, gray, rng) for p in (*templates, search)]
+        for image, patch in zip(images, (*templates, search), strict=True):
             image[patch.padding] = 0
         pair = PairBatch(
-            torch.from_numpy(images[0]).permute(2, 0, 1)[None],
-            torch.from_numpy(template.padding)[None],
-            torch.tensor(template.box, dtype=torch.float32)[None] / self.template.size,
-            torch.from_numpy(images[1]).permute(2, 0, 1),
+            torch.from_numpy(np.stack(images[:-1])).permute(0, 3, 1, 2),
+            torch.from_numpy(np.stack([patch.padding for patch in templates])),
+            torch.tensor([patch.box for patch in templates], dtype=torch.float32) / self.template.size,
+            torch.from_numpy(images[-1]).permute(2, 0, 1),
             torch.from_numpy(search.padding),
             torch.tensor(search.box, dtype=torch.float32) / self.search.size,
             torch.tensor(present),

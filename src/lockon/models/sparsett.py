@@ -28,7 +28,7 @@ from lockon.crops import CropSpec, Window, warp, warp_matrix
 from lockon.errors import ModelError
 from lockon.models import register
 from lockon.nn.attention import MultiHeadAttention
-from lockon.nn.resnet import Bottleneck
+from lockon.nn.resnet import Bottleneck, Window3x3
 from lockon.nn.swin import Swin, SwinConfig
 from lockon.tracker import PairBatch, Result, State, TrackingModel
 
@@ -274,7 +274,7 @@ def fc_trunk(channels: int, out: int) -> nn.Sequential:
 
 def conv_trunk(channels: int, out: int, blocks: int) -> nn.Sequential:
     """A block that widens, and bottlenecks."""
-    rest = [Bottleneck(out, out // 4, 1, 1, nn.BatchNorm2d) for _ in range(blocks)]
+    rest = [Bottleneck(out, out // 4, Window3x3(1, 1, 1), nn.BatchNorm2d) for _ in range(blocks)]
     trunk = nn.Sequential(Widen(channels, out), *rest)
     for module in trunk.modules():
         if isinstance(module, nn.Conv2d):

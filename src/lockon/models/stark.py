@@ -4,8 +4,9 @@ A CNN describes template and search patch; a transformer encoder mixes the token
 asks where the target is; the answer, compared with every search token, weights the search features, and two corner
 maps give the box. No window, no penalty, no smoothing: the predicted box is the next state.
 
-STARK-S has one template; STARK-ST a second one, taken anew from the video where a score head trusts the box. Where
-paper and official code (researchmm/Stark) differ, the code is followed, as in the depth of the corner head
+STARK-S has one template; STARK-ST a second one, taken anew from the video where a score head trusts the box.
+STARK-Lightning is the authors' later network for speed: a RepVGG trunk, one attention layer from search to all tokens.
+Where paper and official code (researchmm/Stark) differ, the code is followed, as in the depth of the corner head
 (``nn.heads.CornerHead``).
 """
 
@@ -24,14 +25,13 @@ from lockon.boxes import clip_box, cxcywh_to_xyxy, xywh_to_xyxy, xyxy_to_cxcywh
 from lockon.crops import CropSpec, Window
 from lockon.models import register
 from lockon.nn.attention import MultiHeadAttention
-from lockon.nn.heads import MLP, CornerHead
+from lockon.nn.heads import MLP, CornerHead, Corners, soft_argmax
+from lockon.nn.images import Normalise
 from lockon.nn.losses import box_loss
-from lockon.nn.position import sine_position
+from lockon.nn.position import LearnedPosition, sine_position
+from lockon.nn.repvgg import RepVGG, RepVGGBlock, RepVGGConfig
 from lockon.nn.resnet import ResNet, ResNetConfig
 from lockon.tracker import PairBatch, Result, State, TrackingModel
-
-PIXEL_MEAN = (0.485, 0.456, 0.406)
-PIXEL_STD = (0.229, 0.224, 0.225)
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,8 @@ class StarkConfig:
 
     Attributes:
         template, search: crops (section 4.1).
-        backbone: the CNN; its stride is the size of a token in pixels.
+        backbone: the CNN; its stride is the size of a token in pixels. As in the official code, stem and layer1 of
+            the pretrained ones do not train.
         dim, heads, feedforward, encoder_layers, decoder_layers, dropout: the transformer (section 3.1).
         head: channels of the corner head's convolutions.
         score_head: whether a score head reads the decoder's output (section 3.2) and says if the target is there.
@@ -51,13 +52,15 @@ class StarkConfig:
         start_similar: the encoder's keys start equal to its queries, so that attention begins as similarity and
             matching need not be found first; for training from nothing.
         giou_weight, l1_weight: of the box loss (section 3.1).
-        corner_weight, similarity_weight, score_weight: of three more terms, not in the paper, that make training
-            from scratch on little data possible; 0 leaves them out.
+        score_weight: of the score head's cross-entropy. The official training has it 0 in the first stage; in the
+            second, it is 1, the box loss has no weight, and the score head alone trains (section 3.2).
+        corner_weight, similarity_weight: of two more terms, not in the paper, that make training from scratch on
+            little data possible; 0 leaves them out.
     """
 
     template: CropSpec = CropSpec(2.0, 128)
     search: CropSpec = CropSpec(5.0, 320)
-    backbone: ResNetConfig = field(default_factory=ResNetConfig)
+    backbone: ResNetConfig = field(default_factory=lambda: ResNetConfig(frozen_stages=1))
     dim: int = 256
     heads: int = 8
     feedforward: int = 2048
@@ -188,23 +191,19 @@ class Transformer(nn.Module):
 
 
 class Stark(TrackingModel):
-    """The STARK-S network with its online rules and loss."""
-
-    mean: Tensor
-    std: Tensor
+    """The STARK-S and STARK-ST network with its online rules and loss."""
 
     def __init__(self, config: StarkConfig) -> None:
         super().__init__()
         self.config = config
         self.template_crop, self.search_crop = config.template, config.search
+        self.normalise = Normalise()
         self.backbone = ResNet(config.backbone)
         self.bottleneck = nn.Conv2d(config.backbone.channels, config.dim, 1)
         self.transformer = Transformer(config)
         self.query_embed = nn.Embedding(1, config.dim)
         self.box_head = CornerHead(config.dim, config.head)
         self.cls_head = MLP(config.dim, config.dim, config.dim, 1) if config.score_head else None
-        self.register_buffer("mean", 255 * torch.tensor(PIXEL_MEAN)[:, None, None], persistent=False)
-        self.register_buffer("std", 255 * torch.tensor(PIXEL_STD)[:, None, None], persistent=False)
 
     def memorize(self, images: Tensor, padding: Tensor, boxes: Tensor | None = None) -> Tokens:
         """Template patches (B, 3, S, S), 0 to 255, and their padding (B, S, S) to tokens."""
@@ -252,19 +251,16 @@ class Stark(TrackingModel):
         states: Sequence[State],
         frame_size: tuple[int, int],
     ) -> list[tuple[State, Result]]:
-        """The predicted box, clipped to the frame, is the result and the next state (section 3.1)."""
+        """The box is followed, and a second template asked for when one is due (section 3.2)."""
         c = self.config
         out = []
-        for box, score, window, state in zip(*prediction[:2], windows, states, strict=True):
-            clipped = clip_box(window.to_frame(box.tolist()), *frame_size, c.margin)
-            frame = state.frame + 1
-            due = c.templates > 1 and frame % c.update_interval == 0 and score.item() > c.update_above
-            result = Result(clipped, score.item(), score.item() > c.found_above)
-            out.append((replace(state, box=clipped, frame=frame, refresh=due), result))
+        for state, result in follow_box(prediction, windows, states, frame_size, c.margin, c.found_above):
+            due = c.templates > 1 and state.frame % c.update_interval == 0 and result.score > c.update_above
+            out.append((replace(state, refresh=due), result))
         return out
 
     def loss(self, batch: PairBatch) -> dict[str, Tensor]:
-        """The paper's box loss on the pairs that show the target, and the configured extra terms."""
+        """The box loss on the pairs that show the target, the score's on all, and the configured extra terms."""
         c = self.config
         memory = None
         for index in range(c.templates):
@@ -286,11 +282,32 @@ class Stark(TrackingModel):
         return losses | {"total": total}
 
     def _embed(self, images: Tensor, padding: Tensor) -> Tokens:
-        x = self.bottleneck(self.backbone((images.to(self.mean.dtype) - self.mean) / self.std))  # (B, C, h, w)
+        x = self.bottleneck(self.backbone(self.normalise(images)))  # (B, C, h, w)
         stride = self.config.backbone.stride
         padding = padding[:, ::stride, ::stride]
-        position = sine_position(padding, x.shape[1])
-        return Tokens(x.flatten(2).transpose(1, 2), position.flatten(2).transpose(1, 2), padding.flatten(1))
+        return as_tokens(x, sine_position(padding, x.shape[1]), padding)
+
+
+def as_tokens(x: Tensor, position: Tensor, padding: Tensor) -> Tokens:
+    """Maps (B, C, h, w), (B, C, h, w) and (B, h, w) to tokens, row by row."""
+    return Tokens(x.flatten(2).transpose(1, 2), position.flatten(2).transpose(1, 2), padding.flatten(1))
+
+
+def follow_box(
+    prediction: StarkPrediction,
+    windows: Sequence[Window],
+    states: Sequence[State],
+    frame_size: tuple[int, int],
+    margin: float,
+    found_above: float,
+) -> list[tuple[State, Result]]:
+    """The predicted box, clipped to the frame, is the result and the next state (section 3.1)."""
+    out = []
+    for box, score, window, state in zip(*prediction[:2], windows, states, strict=True):
+        clipped = clip_box(window.to_frame(box.tolist()), *frame_size, margin)
+        result = Result(clipped, score.item(), score.item() > found_above)
+        out.append((replace(state, box=clipped, frame=state.frame + 1), result))
+    return out
 
 
 def _concentration(scores: Tensor) -> Tensor:
@@ -337,6 +354,131 @@ def similarity_loss(logits: Tensor, boxes: Tensor, present: Tensor) -> Tensor:
     return 0.5 * ((each * target).sum() / positive + (each * (1 - target)).sum() / negative)
 
 
+# STARK-Lightning
+
+
+@dataclass(frozen=True)
+class LightningConfig:
+    """A STARK-Lightning network (of the official repository, not in the paper), its crops and its loss.
+
+    Attributes:
+        template, search: crops.
+        backbone: RepVGG to stride 16; the official one keeps its first stage as it came.
+        dim, heads, feedforward, dropout: the one attention layer.
+        head: RepVGG blocks of the corner head.
+        margin: a tracked box keeps this many pixels inside the frame.
+        found_above: a result is ``found`` where its score is above this.
+        giou_weight, l1_weight: of the box loss.
+    """
+
+    template: CropSpec = CropSpec(2.0, 128)
+    search: CropSpec = CropSpec(5.0, 320)
+    backbone: RepVGGConfig = field(
+        default_factory=lambda: RepVGGConfig(layers=(2, 4, 4), frozen_norm=True, frozen_stages=0)
+    )
+    dim: int = 128
+    heads: int = 8
+    feedforward: int = 1024
+    dropout: float = 0.1
+    head: int = 2
+    margin: float = 10.0
+    found_above: float = -1.0
+    giou_weight: float = 2.0
+    l1_weight: float = 5.0
+
+
+class SearchAttention(nn.Module):
+    """The search tokens attend to all tokens; unlike ``EncoderLayer``, the positions stay in what they become."""
+
+    def __init__(self, dim: int, heads: int, feedforward: int, dropout: float) -> None:
+        super().__init__()
+        self.self_attn = MultiHeadAttention(dim, heads, dropout)
+        self.linear1, self.linear2 = nn.Linear(dim, feedforward), nn.Linear(feedforward, dim)
+        self.norm1, self.norm2 = nn.LayerNorm(dim), nn.LayerNorm(dim)
+        self.dropout = nn.Dropout(dropout)
+        for parameter in self.parameters():
+            if parameter.dim() > 1:
+                nn.init.xavier_uniform_(parameter)
+
+    def forward(self, search: Tokens, memory: Tokens) -> Tensor:
+        """Search and template tokens to (B, N, C), N of the search."""
+        x, position, padding = (torch.cat(pair, dim=1) for pair in zip(memory, search, strict=True))
+        query = search.x + search.position
+        y = self.norm1(query + self.dropout(self.self_attn(query, x + position, x, padding)))
+        return self.norm2(y + self.dropout(self.linear2(self.dropout(F.relu(self.linear1(y))))))
+
+
+class PixelHead(nn.Module):
+    """Both corner maps from one stack of convolutions; a cell stands for its middle, not its top-left corner."""
+
+    def __init__(self, dim: int, blocks: int) -> None:
+        super().__init__()
+        self.conv_tower = nn.Sequential(
+            *(RepVGGBlock(dim, dim) for _ in range(blocks)), nn.Conv2d(dim, 2, 3, padding=1)
+        )
+
+    def forward(self, x: Tensor) -> Corners:
+        """(B, C, H, W) features to the corners."""
+        scores = self.conv_tower(x)  # (B, 2, H, W)
+        return Corners(soft_argmax(scores, offset=0.5).flatten(1), scores)
+
+
+class StarkLightning(TrackingModel):
+    """The STARK-Lightning network; ``nn.repvgg.fold`` makes it faster once it is trained."""
+
+    def __init__(self, config: LightningConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.template_crop, self.search_crop = config.template, config.search
+        stride = config.backbone.stride
+        self.normalise = Normalise()
+        self.backbone = RepVGG(config.backbone)
+        self.bottleneck = nn.Conv2d(config.backbone.channels, config.dim, 1)
+        self.encoder = SearchAttention(config.dim, config.heads, config.feedforward, config.dropout)
+        self.box_head = PixelHead(config.dim, config.head)
+        self.pos_emb_z0 = LearnedPosition(config.template.size // stride, config.dim)
+        self.pos_emb_x = LearnedPosition(config.search.size // stride, config.dim)
+
+    def memorize(self, images: Tensor, padding: Tensor, boxes: Tensor | None = None) -> Tokens:
+        """Template patches (B, 3, S, S), 0 to 255, and their padding (B, S, S) to tokens."""
+        return self._embed(images, padding, self.pos_emb_z0)
+
+    def forward(self, images: Tensor, padding: Tensor, memory: Tokens) -> StarkPrediction:
+        """Search patches (B, 3, S, S), 0 to 255, their padding (B, S, S) and their templates' tokens to boxes."""
+        encoded = self.encoder(self._embed(images, padding, self.pos_emb_x), memory)  # (B, H * W, C)
+        side = int(encoded.shape[1] ** 0.5)
+        corners = self.box_head(encoded.transpose(1, 2).unflatten(2, (side, side)))
+        nothing = torch.zeros_like(corners.scores[:, 0])
+        score = _concentration(corners.scores)
+        return StarkPrediction(xyxy_to_cxcywh(corners.boxes), score, torch.zeros_like(score), corners.scores, nothing)
+
+    def resolve(
+        self,
+        prediction: StarkPrediction,
+        windows: Sequence[Window],
+        states: Sequence[State],
+        frame_size: tuple[int, int],
+    ) -> list[tuple[State, Result]]:
+        """The box is followed."""
+        return follow_box(prediction, windows, states, frame_size, self.config.margin, self.config.found_above)
+
+    def loss(self, batch: PairBatch) -> dict[str, Tensor]:
+        """The box loss on the pairs that show the target."""
+        out = self(batch.search, batch.search_padding, self.memorize(*batch.template(0)))
+        truth = xywh_to_xyxy(batch.boxes).clamp(0, 1)[batch.present]
+        boxes = cxcywh_to_xyxy(out.boxes[batch.present])
+        losses = box_loss(boxes, truth, self.config.giou_weight, self.config.l1_weight)
+        return losses | {"total": losses["box"]}
+
+    def _embed(self, images: Tensor, padding: Tensor, position: LearnedPosition) -> Tokens:
+        x = self.bottleneck(self.backbone(self.normalise(images)))  # (B, C, h, w)
+        stride = self.config.backbone.stride
+        return as_tokens(x, position().expand(len(x), -1, -1, -1), padding[:, ::stride, ::stride])
+
+
+# Names
+
+
 def official_name(name: str) -> str:
     """A parameter's name here, from its name in the official checkpoints."""
     name = name.replace("backbone.0.body.", "backbone.", 1)
@@ -344,26 +486,71 @@ def official_name(name: str) -> str:
     return re.sub(r"^cls_head\.layers\.(\d)\.", lambda m: f"cls_head.{2 * int(m[1])}.", name)
 
 
+def official_lightning_name(name: str) -> str:
+    """As ``official_name``, for STARK-Lightning."""
+    return name.replace("backbone.body.", "backbone.", 1).replace("transformer.encoder.", "encoder.", 1)
+
+
 PAPER = "STARK, ICCV 2021, arXiv 2103.17154"
+SOURCE = "README of researchmm/Stark"
+SOURCE_GOT = f"{SOURCE}; GOT-10k by models trained on GOT-10k alone, VOT2020 with Alpha-Refine masks"
 
 
-@register(paper=PAPER, official_name=official_name)
+def _figures(*values: str) -> dict[str, str]:
+    names = ("LaSOT AUC", "GOT-10k AO", "TrackingNet AUC", "VOT2020 EAO", "VOT2020-LT F")
+    return dict(zip(names, values, strict=False))
+
+
+def _intervals(**frames: int) -> dict[str, dict[str, int]]:
+    """Frames between updates of the second template, by benchmark."""
+    return {benchmark: {"update_interval": count} for benchmark, count in frames.items()}
+
+
+@register(
+    paper=PAPER,
+    official_name=official_name,
+    results=_figures("65.8", "67.2", "80.3", "0.462"),
+    source=SOURCE_GOT,
+)
 def stark_s50() -> Stark:
     """STARK-S50: ResNet-50 to its third stage, one template."""
     return Stark(StarkConfig())
 
 
-@register(paper=PAPER, official_name=official_name)
+@register(
+    paper=PAPER,
+    official_name=official_name,
+    settings=_intervals(got10k=200, lasot=200, trackingnet=25, vot2020=10, vot2020_lt=200),
+    results=_figures("66.4", "68.0", "81.3", "0.505", "70.2"),
+    source=SOURCE_GOT,
+)
 def stark_st50() -> Stark:
     """STARK-ST50: ResNet-50, a dynamic template and a score head."""
     return Stark(StarkConfig(templates=2, score_head=True, found_above=0.5))
 
 
-@register(paper=PAPER, official_name=official_name)
+@register(
+    paper=PAPER,
+    official_name=official_name,
+    settings=_intervals(got10k=200, lasot=200, trackingnet=25, vot2020=10, vot2020_lt=100),
+    results=_figures("67.1", "68.8", "82.0", "0.497", "70.1"),
+    source=SOURCE_GOT,
+)
 def stark_st101() -> Stark:
     """STARK-ST101: ST50 with ResNet-101."""
     config = StarkConfig(templates=2, score_head=True, found_above=0.5)
-    return Stark(replace(config, backbone=ResNetConfig(layers=(3, 4, 23))))
+    return Stark(replace(config, backbone=replace(config.backbone, layers=(3, 4, 23))))
+
+
+@register(
+    paper="STARK-Lightning, researchmm/Stark, 2022",
+    official_name=official_lightning_name,
+    results={"LaSOT AUC": "58.2"},
+    source=SOURCE,
+)
+def stark_lightning() -> StarkLightning:
+    """STARK-Lightning: RepVGG-A0 to its third stage, one attention layer."""
+    return StarkLightning(LightningConfig())
 
 
 @register(paper=PAPER, official_name=official_name, shipped=True)

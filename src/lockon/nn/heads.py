@@ -42,12 +42,13 @@ class CornerHead(nn.Module):
         return Corners(soft_argmax(scores).flatten(1), scores)
 
 
-def soft_argmax(scores: Tensor) -> Tensor:
-    """(B, N, H, W) score maps to the (B, N, 2) expected x and y, relative to the map."""
+def soft_argmax(scores: Tensor, offset: float = 0.0) -> Tensor:
+    """(B, N, H, W) score maps to the (B, N, 2) expected x and y, relative to the map; the point that a cell stands
+    for lies ``offset`` cells from its top-left corner."""
     height, width = scores.shape[-2:]
     p = scores.flatten(2).float().softmax(-1).unflatten(-1, (height, width))
-    x = p.sum(-2) @ (torch.arange(width, device=p.device, dtype=p.dtype) / width)
-    y = p.sum(-1) @ (torch.arange(height, device=p.device, dtype=p.dtype) / height)
+    x = p.sum(-2) @ ((torch.arange(width, device=p.device, dtype=p.dtype) + offset) / width)
+    y = p.sum(-1) @ ((torch.arange(height, device=p.device, dtype=p.dtype) + offset) / height)
     return torch.stack([x, y], dim=-1)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 
 def sine_position(padding: Tensor, channels: int) -> Tensor:
@@ -31,3 +31,23 @@ def sine_position(padding: Tensor, channels: int) -> Tensor:
         angle = (count / (last + 1e-6) * 2 * math.pi)[..., None] / period  # (B, H, W, C/2)
         halves.append(torch.stack([angle[..., 0::2].sin(), angle[..., 1::2].cos()], dim=-1).flatten(3))
     return torch.cat(halves, dim=-1).permute(0, 3, 1, 2)
+
+
+class LearnedPosition(nn.Module):
+    """Learned embeddings of columns and rows (DETR's alternative to sines), for square maps of one size.
+
+    The parameters are those of the official code: ``row_embed`` and ``col_embed``, each (size, channels / 2).
+    """
+
+    def __init__(self, size: int, channels: int) -> None:
+        super().__init__()
+        self.row_embed, self.col_embed = nn.Embedding(size, channels // 2), nn.Embedding(size, channels // 2)
+        nn.init.uniform_(self.row_embed.weight)
+        nn.init.uniform_(self.col_embed.weight)
+
+    def forward(self) -> Tensor:
+        """(channels, size, size): the first half depends on the column, the second on the row."""
+        rows, columns = self.row_embed.weight, self.col_embed.weight
+        size = len(rows)
+        row, column = rows.T[:, :, None].expand(-1, size, size), columns.T[:, None, :].expand(-1, size, size)
+        return torch.cat([column, row])

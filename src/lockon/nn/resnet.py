@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -25,6 +25,7 @@ class ResNetConfig:
         style: "torchvision", or "siamrpn": the trunk of SiamRPN++ (Li et al., CVPR 2019), whose stem and striding
             blocks do not pad, so that a cell sees the same wherever it lies; there the first block of a dilated stage
             has half the stage's dilation, and a stage that strides or dilates begins with a 3x3 shortcut.
+        frozen_stages: the last stage whose parameters do not train: 0 the stem, 1 ``layer1``, ...; -1 if all train.
     """
 
     layers: tuple[int, ...] = (3, 4, 6)
@@ -34,6 +35,7 @@ class ResNetConfig:
     block: Literal["bottleneck", "basic"] = "bottleneck"
     stem: int = 64
     frozen_norm: bool = True
+    frozen_stages: int = -1
     style: Literal["torchvision", "siamrpn"] = "torchvision"
 
     @property
@@ -173,6 +175,10 @@ class ResNet(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        for name in ("conv1", "bn1") if config.frozen_stages >= 0 else ():
+            self.get_submodule(name).requires_grad_(False)
+        for name in self.stages[: max(0, config.frozen_stages)]:
+            self.get_submodule(name).requires_grad_(False)
 
     def forward(self, x: Tensor) -> Tensor:
         """Images to the last stage's features."""
@@ -188,3 +194,9 @@ class ResNet(nn.Module):
         for name in self.stages:
             x = self.get_submodule(name)(x)
             yield x
+
+    def published(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Of torchvision's weights of a classifier those of this trunk: further stages and the classifier fall
+        away."""
+        others = tuple(f"layer{n}." for n in range(len(self.stages) + 1, 5))
+        return {name: value for name, value in tensors.items() if not name.startswith((*others, "fc."))}

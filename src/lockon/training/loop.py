@@ -21,8 +21,8 @@ from lockon.data.pairs import PairDataset, PairSampler, pair_loader, select_sour
 from lockon.data.sources import read_clips, read_images
 from lockon.errors import DataError
 from lockon.tracker import PairBatch, TrackingModel
-from lockon.training.recipe import OptimizerConfig, Recipe
-from lockon.weights import save_weights
+from lockon.training.recipe import OptimizerConfig, Recipe, override
+from lockon.weights import load_backbone, save_weights
 
 CHECKPOINT = "checkpoint.pt"
 WEIGHTS = "weights.safetensors"
@@ -58,14 +58,19 @@ def train(
 
     Raises:
         DataError: data that cannot be read, a checkpoint made by another recipe, or a later stage without weights.
+        ModelError: weights to start from that do not fit.
     """
     if recipe.only and not recipe.start:
         raise DataError("this stage goes on from trained weights: give them with --set start=FILE")
+    if recipe.start and recipe.backbone:
+        raise DataError("start=FILE has weights of the backbone too: give one of start and backbone")
     torch.manual_seed(recipe.seed)
-    model = registry.create_model(recipe.model, weights=recipe.start or None).to(device)
+    settings = model_settings(recipe)
+    model = registry.create_model(recipe.model, weights=recipe.start or None, settings=settings).to(device)
+    if recipe.backbone:
+        load_backbone(model, Path(recipe.backbone))
     model.train(not recipe.only)
-    for name, parameter in model.named_parameters():
-        parameter.requires_grad_(parameter.requires_grad and name.startswith(recipe.only))
+    train_only(model, recipe.only)
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # twice as fast for convolutions
     run = Run(recipe, model)
     out.mkdir(parents=True, exist_ok=True)
@@ -85,16 +90,41 @@ def train(
     return out / WEIGHTS
 
 
+def model_settings(recipe: Recipe) -> dict[str, Any]:
+    """What a recipe changes in its model's configuration, by field.
+
+    Raises:
+        DataError: no such field, or a value of the wrong type.
+        ModelError: no such model.
+    """
+    if not recipe.config:
+        return {}
+    with torch.device("meta"):
+        config: Any = registry.create_model(recipe.model).config
+    changed = override(config, recipe.config)
+    return {f.name: getattr(changed, f.name) for f in dataclasses.fields(changed)}
+
+
+def train_only(model: nn.Module, beginning: str) -> None:
+    """Freezes all parameters whose names do not begin so."""
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(parameter.requires_grad and name.startswith(beginning))
+
+
 def make_sampler(recipe: Recipe, data: Mapping[str, Sequence[str]], model: TrackingModel) -> PairSampler:
     """The pairs of a recipe for a model's crops, from the sources in ``data``."""
     images, clips = select_sources(data)
     stills = [still for pattern in images for still in read_images(pattern)]
     tracks = [track for pattern in clips for track in read_clips(pattern)]
-    return PairSampler(stills, tracks, recipe.data, model.template_crop, model.search_crop, model.segments)
+    count = getattr(model.config, "templates", 1)
+    return PairSampler(stills, tracks, recipe.data, model.template_crop, model.search_crop, count, model.segments)
 
 
 class Run:
-    """All that training changes: weights, their average, the optimiser and the number of steps."""
+    """All that training changes: weights, their average, the optimiser and the number of steps; and ``gradient``, the
+    norm of the last step's gradient before it was clipped."""
+
+    gradient: Tensor
 
     def __init__(self, recipe: Recipe, model: TrackingModel) -> None:
         self.recipe, self.model, self.step = recipe, model, 0
@@ -119,7 +149,7 @@ class Run:
             raise DataError(f"the loss is not finite at step {self.step}: {shown}; try a lower optimizer.lr")
         self.optimizer.zero_grad(set_to_none=True)
         losses["total"].backward()
-        nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.optimizer.clip)
+        self.gradient = nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.optimizer.clip)
         self.optimizer.step()
         self.step += 1
         self._average()
@@ -150,7 +180,9 @@ class Run:
     def load(self, path: Path, device: torch.device) -> None:
         """Goes on from a checkpoint of the same recipe; only tensors and plain values are unpickled."""
         state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
-        told, mine = json.loads(state["recipe"]), json.loads(json.dumps(dataclasses.asdict(self.recipe)))
+        told, mine = json.loads(state["recipe"]), _plain(self.recipe)
+        for name, default in _plain(Recipe(self.recipe.model)).items():  # fields newer than the checkpoint
+            told[name] = default | told.get(name, {}) if isinstance(default, dict) else told.get(name, default)
         changed = sorted(k for k in mine if told.get(k) != mine[k] and k not in ("workers", "save_every", "log_every"))
         if changed:
             raise DataError(f"{path} was made by another recipe ({', '.join(changed)} differ); give another --out")
@@ -158,6 +190,12 @@ class Run:
         self.optimizer.load_state_dict(state["optimizer"])
         self.ema, self.step = state["ema"], state["step"]
         torch.set_rng_state(state["random"].cpu())
+
+
+def _plain(recipe: Recipe) -> dict[str, Any]:
+    """A recipe as JSON gives it back."""
+    plain: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(recipe)))
+    return plain
 
 
 def _steps(run: Run, loader: Any, device: torch.device, recipe: Recipe) -> Iterator[Progress]:
@@ -185,7 +223,8 @@ def make_optimizer(model: nn.Module, config: OptimizerConfig) -> torch.optim.Ada
     groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            key = (name.startswith("backbone."), parameter.dim() > 1 and "embed" not in name)
+            decay = config.decay_all or (parameter.dim() > 1 and "embed" not in name)
+            key = (name.startswith("backbone."), decay)
             groups.setdefault(key, []).append(parameter)
     return torch.optim.AdamW(
         [
@@ -202,9 +241,11 @@ def make_optimizer(model: nn.Module, config: OptimizerConfig) -> torch.optim.Ada
 
 
 def learning_rate(config: OptimizerConfig, step: int, total: int) -> float:
-    """Linear warm-up, then a cosine."""
+    """Linear warm-up, then a cosine or a step."""
     if step < config.warmup:
         return config.lr * (step + 1) / config.warmup
+    if config.drop_at:
+        return config.lr * (config.final if step >= config.drop_at * total else 1.0)
     done = (step - config.warmup) / max(1, total - config.warmup)
     return config.lr * (config.final + (1 - config.final) * 0.5 * (1 + math.cos(math.pi * min(1.0, done))))
 

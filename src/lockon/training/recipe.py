@@ -6,8 +6,8 @@ import dataclasses
 import types
 import typing
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
 
 from lockon.data.pairs import PairConfig
 from lockon.errors import DataError
@@ -16,22 +16,28 @@ from lockon.registry import closest
 
 @dataclass(frozen=True)
 class OptimizerConfig:
-    """AdamW with a linear warm-up and one cosine down to ``final`` of the learning rate.
+    """AdamW with a linear warm-up, then one cosine down to ``final`` of the learning rate, or one step.
 
     Attributes:
         lr: learning rate; ``backbone`` multiplies it for parameters of the backbone.
-        weight_decay: not applied to biases, norms and embeddings.
+        weight_decay: not applied to biases, norms and embeddings, unless ``decay_all``, as in the official training of
+            STARK.
         clip: largest norm of the gradient.
         warmup: optimiser steps.
+        final: what is left of the learning rate at the end.
+        drop_at: share of the run after which the rate is at once ``final`` of itself, as in the official training of
+            STARK; 0 for the cosine.
     """
 
     lr: float = 1e-3
     backbone: float = 1.0
     weight_decay: float = 1e-2
+    decay_all: bool = False
     betas: tuple[float, float] = (0.9, 0.98)
     clip: float = 1.0
     warmup: int = 300
     final: float = 0.01
+    drop_at: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -45,12 +51,14 @@ class Recipe:
         batch: pairs per optimiser step.
         ema: decay per step of the averaged weights, which are the ones kept.
         precision: "bfloat16" (autocast) or "float32".
+        backbone: published weights to start the backbone from (such as torchvision's of ResNet-50); empty for none.
         start: weights to start from, for a second stage; empty to start from nothing.
         only: beginning of the names of the parameters that train; the rest is frozen, with its batch norms. Empty
             for all.
         norm_until: share of the run after which batch norms keep the statistics they have. While they learn, template
             and search patches are each normalised by their own batch, which the running statistics of both cannot
             reproduce when tracking; the rest of the run trains the network as it will be used.
+        config: changes of the model's configuration, such as "dropout=0.0".
         seed: of pairs and initialisation.
         workers: processes that make pairs; they do not change what is drawn.
         save_every: steps between checkpoints.
@@ -64,15 +72,18 @@ class Recipe:
     batch: int = 32
     ema: float = 0.998
     precision: str = "bfloat16"
+    backbone: str = ""
     start: str = ""
     only: str = ""
     norm_until: float = 1.0
+    config: tuple[str, ...] = ()
     seed: int = 1
     workers: int = 1
     save_every: int = 200
     log_every: int = 20
 
 
+Tree = TypeVar("Tree")
 RECIPES: dict[str, Callable[[], Recipe]] = {}
 
 
@@ -95,7 +106,35 @@ def stark_tiny_score() -> Recipe:
     Needs ``start``: the weights of the stage before.
     """
     data = PairConfig(absent=0.5, hidden=0.4)
-    return Recipe("stark-tiny", data, OptimizerConfig(lr=5e-4, warmup=50), pairs=30_000, only="cls_head.")
+    optimizer = OptimizerConfig(lr=5e-4, warmup=50)
+    return Recipe("stark-tiny", data, optimizer, pairs=30_000, only="cls_head.")
+
+
+STARK = OptimizerConfig(1e-4, 0.1, 1e-4, True, (0.9, 0.999), clip=0.1, warmup=0, final=0.1, drop_at=0.8)
+
+
+@recipe
+def stark_s50() -> Recipe:
+    """The paper's training of STARK-S50 (section 4.1), on this library's pairs; give it a pretrained ``backbone``."""
+    data = PairConfig(absent=0.0)
+    return Recipe("stark-s50", data, STARK, pairs=30_000_000, batch=128, ema=0.0, precision="float32")
+
+
+@recipe
+def stark_st50() -> Recipe:
+    """The first stage of STARK-ST50: two templates, the box alone."""
+    return replace(stark_s50(), model="stark-st50")
+
+
+@recipe
+def stark_st50_score() -> Recipe:
+    """The second stage of STARK-ST50 (section 3.2): the score head alone, half of the pairs without the target.
+
+    Needs ``start``: the weights of the first stage.
+    """
+    config = ("giou_weight=0.0", "l1_weight=0.0", "score_weight=1.0")
+    data = PairConfig(absent=0.5)
+    return replace(stark_st50(), config=config, data=data, pairs=3_000_000, only="cls_head.")
 
 
 def get_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
@@ -109,8 +148,16 @@ def get_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
     """
     if name not in RECIPES:
         raise DataError(f"unknown recipe {name!r}; {closest(name, RECIPES)}")
-    made = RECIPES[name]()
-    for text in overrides:
+    return override(RECIPES[name](), overrides)
+
+
+def override(made: Tree, texts: Sequence[str]) -> Tree:
+    """A tree of dataclasses with some fields changed, by texts such as ``"optimizer.lr=5e-4"``.
+
+    Raises:
+        DataError: unknown field (the closest are named), or a value of the wrong type.
+    """
+    for text in texts:
         path, sign, value = text.partition("=")
         if not sign:
             raise DataError(f"cannot read {text!r}; an override is FIELD.FIELD=VALUE")

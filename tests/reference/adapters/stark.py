@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any
@@ -13,53 +12,42 @@ import torch
 from torch import Tensor
 
 from lockon.crops import CropSpec, Window, crop
+from lockon.data.augment import jitter_box
+from lockon.data.pick import pick_trident
+from lockon.models import MODELS
 from lockon.models.stark import (
     Stark,
     StarkConfig,
+    StarkLightning,
     StarkPrediction,
     Tokens,
     official_name,
-    stark_s50,
-    stark_st50,
-    stark_st101,
 )
+from lockon.nn.count import multiply_adds
 from lockon.nn.heads import Corners, soft_argmax
 from lockon.nn.position import sine_position
+from lockon.nn.repvgg import fold
 from lockon.nn.resnet import ResNetConfig
-from lockon.tracker import PairBatch, State, Tracker
+from lockon.tracker import PairBatch, State, Tracker, TrackingModel
+from lockon.training.loop import Run, train_only
+from lockon.training.recipe import OptimizerConfig, Recipe
 
-from ..runner import Adapter, Answer, Call, Case, Lack, keep, recorded
+from ..runner import Adapter, Answer, Call, Case, keep, recorded
 
-VARIANTS: dict[str, Callable[[], Stark]] = {
-    "stark_s50": stark_s50,
-    "stark_st50": stark_st50,
-    "stark_st101": stark_st101,
-}
-
-LIGHTNING = "STARK-Lightning: no RepVGG backbone, no single-layer transformer, no pixel head"
-OPTIMISER = "STARK's own training: stem and layer1 frozen, two parameter groups, weight decay on every parameter"
-STEP = ("total_grad_norm", "step_norms", "parameter_tensors_and_elements_per_group", "learning_rates")
-ADAPTER = Adapter(
-    lacks=[
-        Lack(LIGHTNING, "network", variants="lightning"),
-        Lack(LIGHTNING, "counts", variants="lightning"),
-        Lack("STARK-ST's frame picker (trident)", "sampler", inputs=("visible", "draws")),
-        Lack("STARK's box jitter with given draws", "targets", inputs=("normal_draws", "uniform_draws")),
-        Lack("STARK-ST's second training stage: two templates, score head alone", "train-step", inputs=("labels",)),
-        Lack(OPTIMISER, "counts", outputs=("parameters_trained",)),
-        Lack(OPTIMISER, "train-step", inputs=("gt_xywh",), outputs=STEP),
-        Lack("counting of multiply-adds", "counts", outputs=("giga_macs",)),
-    ]
-)
+ADAPTER = Adapter(lacks=[])
 
 
 # Models
 
 
 @lru_cache
-def _config(variant: str) -> StarkConfig:
+def _registered(variant: str) -> Any:
     with torch.device("meta"):  # no numbers are drawn
-        return VARIANTS[variant]().config
+        return MODELS[variant.replace("_", "-")].build()
+
+
+def _config(variant: str) -> StarkConfig:
+    return _registered(variant).config
 
 
 def _model(case: Case, **changes: Any) -> Stark:
@@ -68,9 +56,9 @@ def _model(case: Case, **changes: Any) -> Stark:
     return keep((config, *case.weights), lambda: _build(case, config).eval())
 
 
-def _build(case: Case, config: StarkConfig) -> Stark:
-    model = Stark(config)
-    case.load_into(model, official_name)
+def _build(case: Case, config: Any) -> Any:
+    model = type(_registered(case.variant))(config)
+    case.load_into(model, MODELS[case.variant.replace("_", "-")].official_name)
     return model
 
 
@@ -146,6 +134,20 @@ def _crop(case: Case, name: str) -> dict[str, Any]:
 
 
 # The network, whole and in parts
+
+
+@ADAPTER.answers("network", "search_mask", "feat_x", "pos_x", "pred_boxes")
+@torch.inference_mode()
+def lightning(case: Case) -> Answer:
+    config = _registered(case.variant).config
+    model: StarkLightning = keep((config, *case.weights), lambda: _build(case, config).eval())
+    with recorded(model, "bottleneck", "encoder") as calls:
+        out = model(*_patches(case, "search"), model.memorize(*_patches(case, "template")))
+    answer = {f"feat_{tag}": call.output.flatten(2).permute(2, 0, 1) for tag, call in zip("zx", calls["bottleneck"])}
+    tables = {"z": model.pos_emb_z0, "x": model.pos_emb_x}
+    answer |= {f"pos_{tag}": table().flatten(1).T[:, None] for tag, table in tables.items()}
+    answer |= {f"score_{corner}": out.corners[:, i] for i, corner in enumerate(("tl", "br"))}
+    return answer | {"memory": calls["encoder"][0].output.transpose(0, 1), "pred_boxes": out.boxes}
 
 
 @ADAPTER.answers("network", "search_mask", "pred_boxes")
@@ -346,34 +348,119 @@ def score_loss(case: Case) -> Answer:
 
 @ADAPTER.answers("train-step", "gt_xywh", "giou_weight", "l1_weight", "parameters")
 def box_step(case: Case) -> Answer:
-    settings = {name: case[name] for name in ("giou_weight", "l1_weight", "dropout")}
-    model = _build(case, replace(_config(case.variant), **settings))
-    model.train({"train": True, "eval": False}[case["mode"]])
-    (template,) = _templates(case)
+    changes = {name: case[name] for name in ("giou_weight", "l1_weight", "dropout")}
+    model = _build(case, replace(_config(case.variant), **changes))
     boxes = case.tensor("gt_xywh").float()
-    present = torch.ones(len(boxes), dtype=torch.bool)
-    images, padding = (part[:, None] for part in _patches(case, template))
-    unseen = torch.zeros(len(boxes), 1, 4)
-    losses = model.loss(PairBatch(images, padding, unseen, *_patches(case, "search"), boxes, present))
-    losses["total"].backward()
-    gradients = [model.get_parameter(official_name(name)).grad for name in case["parameters"]]
+    losses, norms = _step(case, model, _batch(case, boxes, torch.ones(len(boxes), dtype=torch.bool)))
     own = model.state_dict()
     statistics = {name: own[official_name(name)] for name in case.outputs if name in case.names}
-    norms = torch.stack([gradient.norm() for gradient in gradients if gradient is not None])
-    return _losses(losses) | {"grad_norms": norms} | statistics
+    return _losses(losses) | norms | statistics
 
 
-@ADAPTER.answers("counts", "parts", "parameters", "parameters_by_part", "buffer_elements")
+@ADAPTER.answers("train-step", "labels", "score_weight", "parameters")
+def score_step(case: Case) -> Answer:
+    changes = {name: case[name] for name in ("score_weight", "dropout")}
+    model = _build(case, replace(_config(case.variant), giou_weight=0.0, l1_weight=0.0, **changes))
+    train_only(model, "cls_head.")
+    present = case.tensor("labels").bool()
+    losses, norms = _step(case, model, _batch(case, torch.full((len(present), 4), 0.5), present))
+    return {"cls_loss": losses["total"][None]} | norms
+
+
+def _batch(case: Case, boxes: Tensor, present: Tensor) -> PairBatch:
+    patches = [_patches(case, name) for name in _templates(case)]
+    images, padding = (torch.stack(parts, dim=1) for parts in zip(*patches, strict=True))
+    unseen = torch.zeros(*images.shape[:2], 4)
+    return PairBatch(images, padding, unseen, *_patches(case, "search"), boxes, present)
+
+
+def _step(case: Case, model: Stark, batch: PairBatch) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """One step of training: losses, and what the cases ask of gradients, groups and the change of the weights."""
+    model.train({"train": True, "eval": False}[case["mode"]])
+    rate, names = case["learning_rate"], [official_name(name) for name in case["parameters"]]
+    backbone = case["backbone_learning_rate"] / rate if "backbone_learning_rate" in case.inputs else 1.0
+    shared = {"weight_decay": case["weight_decay"], "clip": case["clip_norm"]}
+    settings = OptimizerConfig(rate, backbone, betas=(0.9, 0.999), warmup=0, decay_all=True, **shared)
+    run = Run(Recipe(case.variant, optimizer=settings, precision="float32"), model)
+    parameters = [model.get_parameter(name) for name in names]
+    before = [parameter.detach().clone() for parameter in parameters]
+    norms: dict[str, Tensor] = {}  # the gradients are clipped before the step is over
+    for name, parameter in zip(names, parameters, strict=True):
+        parameter.register_post_accumulate_grad_hook(lambda p, name=name: norms.__setitem__(name, p.grad.norm()))
+    losses = run.advance(batch)
+    steps = [(parameter.detach() - old).norm() for parameter, old in zip(parameters, before, strict=True)]
+    own = {id(p) for p in model.backbone.parameters()}
+    groups = sorted(run.optimizer.param_groups, key=lambda group: id(group["params"][0]) in own)
+    return losses, {
+        "grad_norms": torch.stack([norms[name] for name in names]),
+        "total_grad_norm": run.gradient[None],
+        "step_norms": torch.stack(steps),
+        "parameter_tensors_and_elements_per_group": [
+            [len(group["params"]), sum(p.numel() for p in group["params"])] for group in groups
+        ],
+        "learning_rates": [group["lr"] for group in groups],
+    }
+
+
+@ADAPTER.answers("targets", "normal_draws", "uniform_draws", "search_factor")
+def search_crops(case: Case) -> Answer:
+    answer: dict[str, Any] = {}
+    jittered, mapped = [], []
+    spec = _spec(case, "search")
+    rows = zip(case["gt_xywh"], case["normal_draws"].tolist(), case["uniform_draws"].tolist(), strict=True)
+    for number, (truth, normal, uniform) in enumerate(rows):
+        box = jitter_box(truth, normal, uniform, case["scale_jitter"], case["center_jitter"])
+        patch = crop(case["image"], box, spec)
+        answer |= {f"patch_{number}": patch.image, f"att_mask_{number}": patch.padding}
+        jittered.append(box)
+        mapped.append(patch.window.to_patch(truth))
+    return answer | {"jittered_xywh": jittered, "gt_in_crop_xywh": mapped}
+
+
+@ADAPTER.answers("sampler", "visible", "draws", "max_gap")
+def frames(case: Case) -> Answer:
+    return {"frame_ids": [pick_trident(case["visible"], draws, case["max_gap"]) for draws in case["draws"].tolist()]}
+
+
+@ADAPTER.answers("counts", "parts", "parameters", "parameters_by_part")
 def counts(case: Case) -> Answer:
-    with torch.device("meta"):
-        model = VARIANTS[case.variant]()
+    model: TrackingModel = _registered(case.variant)
+    rename = MODELS[case.variant.replace("_", "-")].official_name
     parameters = {name: p.numel() for name, p in model.named_parameters()}
     buffers = {name: b.numel() for name, b in model.state_dict().items() if name not in parameters}
     parts = dict.fromkeys(case["parts"], 0)
     for name in case.names:
-        parts[name.split(".")[0]] += parameters.get(official_name(name), 0)
-    return {
+        parts[name.split(".")[0]] += parameters.get(rename(name), 0)
+    answer: dict[str, Any] = {
         "parameters": [sum(parameters.values())],
         "parameters_by_part": list(parts.values()),
+        "parameters_trained": [sum(p.numel() for p in model.parameters() if p.requires_grad)],
         "buffer_elements": [sum(n for name, n in buffers.items() if not name.endswith("num_batches_tracked"))],
     }
+    if "giga_macs" in case.outputs:
+        answer["giga_macs"] = [_multiply_adds(case) / 1e9]
+    if "parameters_folded" in case.outputs:
+        folded = _build(case, _registered(case.variant).config)
+        fold(folded)
+        answer["parameters_folded"] = [sum(p.numel() for p in folded.parameters())]
+    return answer
+
+
+def _multiply_adds(case: Case) -> int:
+    """Of a tracked frame, as the official recipe counts: templates are there, attention has no output projection."""
+    config = _config(case.variant)
+    template, search = (replace(getattr(config, p), size=case[f"{p}_size"]) for p in ("template", "search"))
+    with torch.device("meta"):
+        model = Stark(replace(config, template=template, search=search, templates=case["templates"])).eval()
+        memory = None
+        for _ in range(case["templates"]):
+            memory = model.remember(memory, model.memorize(*_blank(template.size)))
+        assert memory is not None
+        outside = [name for name, _ in model.named_modules() if name.endswith("out_proj")]
+        counted = multiply_adds(model, lambda: model(*_blank(search.size), memory), *outside)
+    totals = {name: sum(kinds.values()) for name, kinds in counted.items()}
+    return 2 * totals[""] - sum(totals.values())
+
+
+def _blank(size: int) -> tuple[Tensor, Tensor]:
+    return torch.zeros(1, 3, size, size), torch.zeros(1, size, size, dtype=torch.bool)
