@@ -1,6 +1,5 @@
 """What holds for every model in the registry: shapes at full size, where no number is computed; values when small."""
 
-from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +16,6 @@ from tests.small import SMALL
 
 NAMES = lockon.list_models()
 PAPERS = sorted(SMALL)
-BENCHMARKS = {
-    *("got10k", "lasot", "lasot_ext", "trackingnet", "otb2015", "uav123", "nfs", "avist"),
-    *("vot2016", "vot2018", "vot2020"),
-}
 
 
 def pairs(model: TrackingModel, count: int = 2) -> PairBatch:
@@ -37,6 +32,8 @@ def pairs(model: TrackingModel, count: int = 2) -> PairBatch:
         padding,
         torch.tensor([[0.4, 0.4, 0.2, 0.3]]).repeat(count, 1),
         torch.tensor([True] * (count - 1) + [False]) if count > 1 else torch.tensor([True]),
+        torch.ones(count, x, x, dtype=torch.bool),
+        torch.tensor([True] * count),
     )
 
 
@@ -45,33 +42,22 @@ def small(paper: str) -> TrackingModel:
     return SMALL[paper]()
 
 
-def run(model: TrackingModel, batch: PairBatch) -> tuple[Tensor, Tensor]:
-    """Boxes and scores."""
+def run(model: TrackingModel, batch: PairBatch) -> dict[str, Tensor]:
+    """What the network answers, by name."""
     with torch.inference_mode():
         memory = model.remember(None, model.memorize(*batch.template(0)))
         out = model(batch.search, batch.search_padding, memory)
-    return out.boxes, out.score
+    return {name: part for name, part in out._asdict().items() if isinstance(part, Tensor)}
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_full_size_network_gives_a_box_and_a_score_per_patch(name: str) -> None:
+def test_a_full_size_network_has_an_answer_for_each_patch(name: str) -> None:
     with torch.device("meta"):
         model = lockon.create_model(name).eval()
-        boxes, score = run(model, pairs(model))
-    assert boxes.shape == (2, 4)
-    assert score.shape == (2,)
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_a_model_says_its_paper_and_settings_that_it_has(name: str) -> None:
-    info = MODELS[name]
-    with torch.device("meta"):
-        config = info.build().config
-    known = {field.name for field in fields(config)}  # type: ignore[arg-type]
-    assert info.paper
-    assert info.source or not info.results
-    assert set(info.settings) <= BENCHMARKS
-    assert all(set(changes) <= known for changes in info.settings.values())
+        out = run(model, pairs(model))
+    assert {len(part) for part in out.values()} == {2}
+    if "boxes" in out:  # else the online rules make them
+        assert out["boxes"].shape == (*out["score"].shape, 4)  # one box, or one for each cell
 
 
 def test_every_paper_has_a_small_network_here() -> None:
@@ -79,22 +65,23 @@ def test_every_paper_has_a_small_network_here() -> None:
 
 
 @pytest.mark.parametrize("paper", PAPERS)
-def test_a_batch_gives_finite_boxes_and_scores(paper: str) -> None:
+def test_answers_are_finite_and_scores_from_0_to_1(paper: str) -> None:
     model = small(paper).eval()
-    boxes, score = run(model, pairs(model))
-    assert torch.isfinite(boxes).all()
-    assert ((score >= 0) & (score <= 1)).all()
+    out = run(model, pairs(model))
+    assert all(torch.isfinite(part).all() for part in out.values())
+    if "score" in out:
+        assert ((out["score"] >= 0) & (out["score"] <= 1)).all()
 
 
 @pytest.mark.parametrize("paper", PAPERS)
 def test_a_batch_of_two_is_two_runs_of_one(paper: str) -> None:
-    model = small(paper).eval()
+    model = small(paper).eval().double()  # so that only a mistake makes a difference
     batch = pairs(model)
     together = run(model, batch)
     for i in range(2):
         alone = run(model, PairBatch(*(part[i : i + 1] for part in batch)))
-        for whole, part in zip(together, alone, strict=True):
-            torch.testing.assert_close(whole[i : i + 1], part, atol=1e-5, rtol=1e-5)
+        for name, part in alone.items():
+            torch.testing.assert_close(together[name][i : i + 1], part, atol=1e-6, rtol=1e-6)
 
 
 @pytest.mark.parametrize("paper", PAPERS)
@@ -103,8 +90,8 @@ def test_float32_is_as_good_as_float64(paper: str) -> None:
     batch = pairs(model)
     single = run(model, batch)
     double = run(model.double(), batch)
-    for a, b in zip(single, double, strict=True):
-        torch.testing.assert_close(a.double(), b.double(), atol=1e-4, rtol=1e-4)
+    for name, part in single.items():
+        torch.testing.assert_close(part.double(), double[name].double(), atol=1e-3, rtol=1e-4)
 
 
 @pytest.mark.parametrize("paper", PAPERS)

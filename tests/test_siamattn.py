@@ -10,13 +10,12 @@ from torch import Tensor
 
 import lockon
 from lockon.boxes import cxcywh_to_xyxy
-from lockon.crops import CropSpec, crop
+from lockon.crops import crop
 from lockon.masks import outline, place_mask
 from lockon.models import MODELS, ModelInfo
 from lockon.models.siamattn import (
     Features,
     SiamAttn,
-    SiamAttnConfig,
     channel_attention,
     choose_all,
     correlate,
@@ -25,25 +24,10 @@ from lockon.models.siamattn import (
     official_name,
 )
 from lockon.nn.anchors import decode, encode, make_anchors, move_boxes
-from lockon.nn.resnet import ResNetConfig
 from lockon.tracker import PairBatch, Result, Tracker
 from lockon.weights import save_weights
+from tests.small import SIAMATTN
 
-SMALL = SiamAttnConfig(
-    template=CropSpec(1.0, 47, 0.5, "mean", "rounded"),
-    search=CropSpec(95 / 47, 95, 0.5, "mean", "rounded"),
-    backbone=ResNetConfig((1, 1, 1), (4, 8, 8), (1, 2, 1), (1, 1, 2), "basic", 4, frozen_norm=False, style="siamrpn"),
-    levels=2,
-    dim=8,
-    cells=3,
-    scale=4,
-    key_dim=2,
-    hidden=8,
-    box_hidden=8,
-    mask_cells=4,
-    mask_convs=1,
-    frozen=(),
-)
 FRAMES = list(np.random.default_rng(0).integers(0, 255, (4, 120, 160, 3), np.uint8))
 BOXES = [(40.0, 30.0, 30.0, 24.0), (90.0, 60.0, 20.0, 28.0), (10.0, 70.0, 25.0, 25.0)]
 
@@ -51,7 +35,7 @@ BOXES = [(40.0, 30.0, 30.0, 24.0), (90.0, 60.0, 20.0, 28.0), (10.0, 70.0, 25.0, 
 def small_model(**changes: Any) -> SiamAttn:
     """Weights at random, nothing zero, statistics of some noise."""
     torch.manual_seed(0)
-    model = SiamAttn(replace(SMALL, **changes))
+    model = SiamAttn(replace(SIAMATTN, **changes))
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if name.endswith("gamma") or "offset" in name or "tail_det_box" in name:
@@ -151,7 +135,7 @@ def test_float32_agrees_with_float64(model: SiamAttn) -> None:
 def test_official_weights_load_and_track_one_and_three_targets(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: SiamAttn
 ) -> None:
-    monkeypatch.setitem(MODELS, "siamattn-small", ModelInfo(lambda: SiamAttn(SMALL), "", official_name))
+    monkeypatch.setitem(MODELS, "siamattn-small", ModelInfo(lambda: SiamAttn(SIAMATTN), "", official_name))
     renamed = {official_style(name): tensor for name, tensor in model.state_dict().items()}
     torch.save({"state_dict": {f"module.{name}": tensor for name, tensor in renamed.items()}}, tmp_path / "theirs.pth")
     save_weights(model.state_dict(), tmp_path / "ours.safetensors", "siamattn-small", torch.float32)
@@ -176,30 +160,30 @@ def official_style(name: str) -> str:
 
 def test_the_mask_plays_no_part_in_the_track(model: SiamAttn) -> None:
     with_masks = [r.box for (r,) in results(Tracker(model), BOXES[0])]
-    model.config = replace(SMALL, segment=False)  # switched off in a model that has the head
+    model.config = replace(SIAMATTN, segment=False)  # switched off in a model that has the head
     try:
         without = [r for (r,) in results(Tracker(model), BOXES[0])]
     finally:
-        model.config = SMALL
+        model.config = SIAMATTN
     assert [r.box for r in without] == with_masks
     assert all(r.mask is None and r.polygon is None for r in without)
 
 
 def test_without_refinement_the_centre_moves_to_the_best_box_itself(model: SiamAttn) -> None:
-    model.config = replace(SMALL, refine=False, segment=False)
+    model.config = replace(SIAMATTN, refine=False, segment=False)
     try:
         tracker = Tracker(model)
         tracker.init(FRAMES[0], BOXES[0])
         (state,) = tracker.states
-        patch = crop(FRAMES[1], state.box, SMALL.search, state.border)
+        patch = crop(FRAMES[1], state.box, SIAMATTN.search, state.border)
         with torch.inference_mode():
             images = torch.from_numpy(patch.image).permute(2, 0, 1)[None]
             out = model(images, torch.from_numpy(patch.padding)[None], state.memory)
-        sight = look([patch.window], [state], SMALL.search)
+        sight = look([patch.window], [state], SIAMATTN.search)
         ranking = model.rank(out, sight)
         tracker.update(FRAMES[1])
     finally:
-        model.config = SMALL
+        model.config = SIAMATTN
     assert out.features == Features(None, None)
     best = ranking.boxes[0, ranking.ranks.argmax()]
     x, y = (sight.centres + best[:2] / sight.scale)[0].tolist()
@@ -271,7 +255,7 @@ def test_correlation_is_by_sample_and_channel() -> None:
 
 
 def test_frozen_parts_stay_as_they_are() -> None:
-    model = SiamAttn(replace(SMALL, frozen=("backbone.conv1", "backbone.bn1", "backbone.layer1")))
+    model = SiamAttn(replace(SIAMATTN, frozen=("backbone.conv1", "backbone.bn1", "backbone.layer1")))
     before = {name: value.clone() for name, value in model.state_dict().items()}
     model.train().loss(pairs(model))["total"].backward()
     changed = {name for name, value in model.state_dict().items() if not torch.equal(value, before[name])}
@@ -287,7 +271,7 @@ def test_frozen_parts_stay_as_they_are() -> None:
 
 
 def test_moves_take_anchors_to_boxes_and_back() -> None:
-    anchors = make_anchors(8, SMALL.ratios, 4, 5)
+    anchors = make_anchors(8, SIAMATTN.ratios, 4, 5)
     assert anchors.shape == (125, 4)
     assert anchors[62].tolist() == [0, 0, 32, 32]  # the square one in the middle
     deltas = 0.3 * torch.randn(2, 20, 5, 5, dtype=torch.float64)
@@ -325,7 +309,7 @@ def test_the_outline_is_the_rotated_box_of_the_largest_piece() -> None:
 
 
 def test_the_loss_needs_no_masks() -> None:
-    model = SiamAttn(SMALL).train()
+    model = SiamAttn(SIAMATTN).train()
     without = pairs(model)._replace(masks=torch.empty(3, 0), has_mask=torch.empty(3, 0, dtype=torch.bool))
     losses = model.loss(without)
     assert losses["mask"] == 0
@@ -335,7 +319,7 @@ def test_the_loss_needs_no_masks() -> None:
 
 
 def test_pairs_without_the_target_train_the_scores_alone() -> None:
-    model = SiamAttn(SMALL).train()
+    model = SiamAttn(SIAMATTN).train()
     losses = model.loss(pairs(model, (False, False)))
     assert losses["cls"] > 0
     assert losses["loc"] == losses["box"] == losses["mask"] == 0
@@ -343,7 +327,7 @@ def test_pairs_without_the_target_train_the_scores_alone() -> None:
 
 
 def test_the_loss_falls_when_the_maps_say_what_is_wanted() -> None:
-    model = SiamAttn(SMALL)
+    model = SiamAttn(SIAMATTN)
     truth, present = cxcywh_to_xyxy(torch.tensor([[50.0, 44, 36, 30]])), torch.tensor([True])
     targets = model.anchor_targets(truth, present, 9)
     assert (targets.labels == 1).sum() > 0

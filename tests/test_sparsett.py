@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from lockon.crops import CropSpec, Window
+from lockon.crops import Window
 from lockon.errors import ModelError
 from lockon.models import MODELS
 from lockon.models.sparsett import (
@@ -26,35 +26,20 @@ from lockon.models.sparsett import (
     to_centre,
 )
 from lockon.nn.attention import MultiHeadAttention
-from lockon.nn.swin import SwinConfig
 from lockon.tracker import PairBatch, Result, Tracker
+from tests.small import SPARSETT
 
 from .scenes import picture
-
-SMALL = SparsettConfig(
-    template=CropSpec(1.0, 63, 0.5, "mean", "warped"),
-    search=CropSpec(129 / 63, 129, 0.5, "mean", "warped"),
-    backbone=SwinConfig(dim=8, depths=(1, 1, 2, 1), heads=(1, 2, 2, 2), window=3),
-    dim=16,
-    heads=2,
-    feedforward=32,
-    encoder_layers=1,
-    decoder_layers=1,
-    dropout=0.0,
-    top_k=5,
-    head_dim=16,
-    blocks=1,
-)
 
 
 def small(**changes: object) -> Sparsett:
     torch.manual_seed(0)
-    return Sparsett(replace(SMALL, **changes)).eval()  # type: ignore[arg-type]
+    return Sparsett(replace(SPARSETT, **changes)).eval()  # type: ignore[arg-type]
 
 
 def patches(count: int = 2) -> tuple[torch.Tensor, torch.Tensor]:
     torch.manual_seed(1)
-    sizes = (SMALL.template.size, SMALL.search.size)
+    sizes = (SPARSETT.template.size, SPARSETT.search.size)
     template, search = (torch.randint(0, 255, (count, 3, size, size), dtype=torch.uint8) for size in sizes)
     return template, search
 
@@ -140,7 +125,7 @@ def test_a_double_head_unites_the_scores_of_both_and_takes_the_boxes_of_one() ->
     assert out.conv is not None
     p, q = out.fc.logits.sigmoid(), out.conv.logits.sigmoid()
     torch.testing.assert_close(out.score, p + q * (1 - p))
-    torch.testing.assert_close(out.boxes, relative_boxes(out.conv.boxes, SMALL.search.size))
+    torch.testing.assert_close(out.boxes, relative_boxes(out.conv.boxes, SPARSETT.search.size))
 
 
 @pytest.mark.parametrize("branch", ["fc", "conv"])
@@ -158,7 +143,7 @@ def test_one_branch_of_the_head_can_stand_alone(branch: str) -> None:
     out, whole = run(single, *patches()), run(both, *patches())
     dense = getattr(whole, branch)
     torch.testing.assert_close(out.score, dense.logits.sigmoid())
-    torch.testing.assert_close(out.boxes, relative_boxes(dense.boxes, SMALL.search.size))
+    torch.testing.assert_close(out.boxes, relative_boxes(dense.boxes, SPARSETT.search.size))
     assert single.loss(pairs()).keys() == {f"{loss}_{branch}" for loss in ("cls", "reg", "iou")} | {"total"}
 
 
@@ -175,7 +160,7 @@ def prediction(boxes: torch.Tensor, score: torch.Tensor) -> SparsettPrediction:
 def test_a_box_of_the_targets_size_has_no_penalty_and_others_share_theirs() -> None:
     side = 30 * WINDOW.scale / WINDOW.size
     boxes = torch.tensor([[0.5, 0.5, side, side], [0.5, 0.5, 2 * side, 2 * side], [0.5, 0.5, side / 2, side / 2]] * 3)
-    config = replace(SMALL, penalty_k=0.1)
+    config = replace(SPARSETT, penalty_k=0.1)
     choice = choose(prediction(boxes, torch.ones(9)), [WINDOW], [(0, 0, 30, 30)], config)
     one, larger, smaller = choice.penalty[0, :3].tolist()
     assert one == pytest.approx(1)
@@ -184,9 +169,9 @@ def test_a_box_of_the_targets_size_has_no_penalty_and_others_share_theirs() -> N
 
 def test_the_window_prefers_the_middle_and_equal_cells_go_to_the_first() -> None:
     boxes, score = torch.tensor([[0.5, 0.5, 0.3, 0.3]]).repeat(25, 1), torch.full((25,), 0.5)
-    choice = choose(prediction(boxes, score), [WINDOW], [(0, 0, 30, 30)], SMALL)
+    choice = choose(prediction(boxes, score), [WINDOW], [(0, 0, 30, 30)], SPARSETT)
     assert choice.best.tolist() == [12]
-    choice = choose(prediction(boxes, score), [WINDOW], [(0, 0, 30, 30)], replace(SMALL, window_influence=0.0))
+    choice = choose(prediction(boxes, score), [WINDOW], [(0, 0, 30, 30)], replace(SPARSETT, window_influence=0.0))
     assert choice.best.tolist() == [0]
 
 
@@ -280,7 +265,7 @@ def test_the_loss_reaches_every_parameter_that_is_used(present: bool) -> None:
 
 def cut_boxes(draws: np.ndarray) -> list[tuple[float, ...]]:
     image, box = picture()
-    return [patch.box for patch in cut_pair((image, image), (box, box), SMALL, SparsettTraining(), draws)]
+    return [patch.box for patch in cut_pair((image, image), (box, box), SPARSETT, SparsettTraining(), draws)]
 
 
 def test_without_a_draw_that_fits_the_target_stays_in_the_middle() -> None:
@@ -301,14 +286,14 @@ def test_draws_that_cut_the_target_are_passed_over() -> None:
     lost = SparsettTraining(max_shift=1.0)
     image, box = picture()
     draws = np.array([[0.5, 0.5, 0.0, 0.0, 0.5, 0.5], [0.5, 0.5, 0.6, 0.5, 0.5, 0.5]])
-    _, search = cut_pair((image, image), (box, box), SMALL, lost, draws)
+    _, search = cut_pair((image, image), (box, box), SPARSETT, lost, draws)
     assert to_centre(search.box)[:2] == pytest.approx((64 + 0.1 * 129, 64))
 
 
 def test_the_cut_target_is_where_its_box_says() -> None:
     image, box = picture()
     draws = np.array([[0.2, 0.5, 0.7, 0.4, 0.5, 0.5]])
-    _, patch = cut_pair((image, image), (box, box), SMALL, SparsettTraining(), draws)
+    _, patch = cut_pair((image, image), (box, box), SPARSETT, SparsettTraining(), draws)
     cx, cy, w, h = to_centre(patch.box)
     red = (patch.image[..., 0] > 200) & (patch.image[..., 1] < 60)
     ys, xs = np.nonzero(red)

@@ -29,7 +29,6 @@ from lockon.nn.images import Normalise
 from lockon.nn.losses import box_loss, center_loss, center_map
 from lockon.nn.vit import Block, PatchEmbed, ViTConfig, attention_logits, init_vit, resize_positions
 from lockon.tracker import PairBatch, Result, State, TrackingModel
-from lockon.weights import load_into
 
 
 @dataclass(frozen=True)
@@ -108,27 +107,20 @@ class Backbone(nn.Module):
         for table in (self.pos_embed_z, self.pos_embed_x):
             nn.init.trunc_normal_(table, std=0.02)
 
-    def start_from(self, tensors: Mapping[str, Tensor], source: str) -> None:
-        """Takes the weights of a vision transformer that was pretrained on pictures (MAE's, or DeiT's).
+    def published(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The weights of a vision transformer that was pretrained on pictures (MAE's, or DeiT's) as those of this one.
 
-        The table of positions is resized for both patches; classifier and decoder are left out, and what only trackers
-        have (GRM's division) stays as it is.
-
-        Args:
-            tensors: by name, as ``weights.read_weights`` gives them.
-            source: what to call them in an error.
-
-        Raises:
-            ModelError: tensors that are missing or of another shape.
+        The table of positions is resized for both patches. Classifier and decoder fall away; what only trackers have
+        (GRM's division) is added as it stands here.
         """
         own = self.state_dict()
-        taken = {name: value for name, value in own.items() if "divide" in name or name == "pos_embed"}
-        taken |= {name: value for name, value in tensors.items() if name in own and name != "pos_embed"}
+        fitting = {name: value for name, value in own.items() if "divide" in name or name == "pos_embed"}
+        fitting |= {name: value for name, value in tensors.items() if name in own and name != "pos_embed"}
         if "pos_embed" in tensors:
             prefix = 2 if "dist_token" in tensors else 1
             for name, side in zip(("pos_embed_z", "pos_embed_x"), self.sides, strict=True):
-                taken[name] = resize_positions(tensors["pos_embed"], side, prefix)
-        load_into(self, taken, source)
+                fitting[name] = resize_positions(tensors["pos_embed"], side, prefix)
+        return fitting
 
 
 class OneStream(TrackingModel):
