@@ -145,10 +145,10 @@ def warp_matrix(centre: Sequence[float], side: float, size: int) -> np.ndarray:
         size: the same in patch pixels.
 
     Returns:
-        (2, 3); the ends are rounded to float32 as in SparseTT's official code.
+        (2, 3); centre, side and ends are rounded to float32 as in SparseTT's official code.
     """
-    half = 0.5 * (side - 1)
-    (x1, x2), (y1, y2) = (np.array([c - half, c + half], np.float32) for c in centre)
+    half = (np.float32(side) - np.float32(1)) / np.float32(2)
+    (x1, x2), (y1, y2) = ((np.float32(c) - half, np.float32(c) + half) for c in centre)
     return np.array([[float(x2 - x1) / (size - 1), 0.0, x1], [0.0, float(y2 - y1) / (size - 1), y1]])
 
 
