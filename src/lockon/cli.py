@@ -123,7 +123,7 @@ def models(pattern: Annotated[str, typer.Argument(help="Shell pattern, such as '
     table = Table("name", "parameters", "per frame", "template", "search", "weights", "paper", box=None)
     for name in names:
         info, (model, parts) = MODELS[name], summarize(name)
-        sizes = [f"{spec.size} px x{spec.factor:g}" for spec in (model.template_crop, model.search_crop)]
+        sizes = [f"{spec.size} px x{spec.factor:.3g}" for spec in (model.template_crop, model.search_crop)]
         counts = f"{parts[''].parameters / 1e6:.1f} M", f"{parts[''].frame / 1e9:.2f} G"
         table.add_row(name, *counts, *sizes, "shipped" if info.shipped else "-", info.paper)
     print_table(table)
@@ -286,7 +286,7 @@ def print_model(name: str) -> None:
     say(f"{(info.build.__doc__ or name).strip().splitlines()[0]}\n{info.paper}")
     for kind, spec in (("template", model.template_crop), ("search", model.search_crop)):
         context = f" with {spec.context:g} (w + h) of context" if spec.context else ""
-        say(f"{kind}: {spec.size} x {spec.size} pixels, {spec.factor:g} times sqrt(w h) of the box{context}")
+        say(f"{kind}: {spec.size} x {spec.size} pixels, {spec.factor:.3g} times sqrt(w h) of the box{context}")
     say("weights: shipped" if info.shipped else "weights: none shipped; --weights reads the authors' checkpoint")
     table = Table("\npart", "\nparameters", "multiply-adds\nper frame", "\nper template", box=None)
     for part, counts in parts.items():

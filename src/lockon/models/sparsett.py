@@ -743,15 +743,15 @@ def official_name(name: str) -> str:
         "GOT-10k SR0.5": "79.1",
         "GOT-10k SR0.75": "63.8",
         "LaSOT AUC": "66.0",
-        "LaSOT P_norm": "74.8",
-        "LaSOT P": "70.1",
+        "LaSOT normalised precision": "74.8",
+        "LaSOT precision": "70.1",
         "TrackingNet AUC": "81.7",
-        "TrackingNet P_norm": "86.6",
-        "TrackingNet P": "79.5",
+        "TrackingNet normalised precision": "86.6",
+        "TrackingNet precision": "79.5",
         "UAV123 AUC": "70.4",
         "OTB2015 AUC": "70.4",
     },
-    source="arXiv 2205.03776 (paper)",
+    source="arXiv 2205.03776 (paper; figures not checked against it)",
 )
 def sparsett() -> Sparsett:
     """SparseTT: Swin-Tiny to its third stage."""

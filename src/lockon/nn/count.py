@@ -28,9 +28,9 @@ def multiply_adds(model: nn.Module, call: Callable[[], Any], *parts: str) -> dic
     counter = _Counter()
     hooks = []
     for name in parts:
-        module = model.get_submodule(name)
-        hooks.append(module.register_forward_pre_hook(lambda *_, name=name: counter.open.append(name)))
-        hooks.append(module.register_forward_hook(lambda *_, name=name: counter.open.remove(name)))
+        for module in model.get_submodule(name).modules():  # a part may be called piece by piece
+            hooks.append(module.register_forward_pre_hook(lambda *_, name=name: counter.open.append(name)))
+            hooks.append(module.register_forward_hook(lambda *_, name=name: counter.open.remove(name)))
     try:
         with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), counter:  # attention as the products that it is
             call()
@@ -53,7 +53,7 @@ class _Counter(TorchDispatchMode):
         formula = flop_registry.get(func.overloadpacket)
         if formula is not None:
             amount = formula(*args, **(kwargs or {}), out_val=out) // 2
-            for part in self.open:
+            for part in {*self.open}:
                 self.counts[part][_kind(str(func))] += amount
         return out
 
