@@ -6,13 +6,21 @@ Tracks the bundled clip, scaled to the size asked for and repeated, from an H.26
 as ``lockon track`` does. The first 20 frames warm up and are left out. Decoding and encoding run in threads of their
 own, so a stage's time is the time that the loop waits for it, and what they take from the network's cores shows as
 network.
+
+    python benchmarks/latency.py --every [--every-frames 12] [--threads N]
+
+Every model at its full size, its weights at random (time does not depend on them): milliseconds per update on the
+clip's frames in memory, and the peak of the memory of a process that does nothing else.
 """
 
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import os
+import resource
 import tempfile
+import time
 from itertools import islice
 from pathlib import Path
 
@@ -66,6 +74,32 @@ def table(times: np.ndarray) -> str:
     return "\n".join(lines) + f"\n\n{1000 / total:.1f} frames per second; {outside:.0%} of the time outside the network"
 
 
+def update_times(name: str, frames: int, threads: int) -> tuple[list[float], float]:
+    """Milliseconds per update of a model with random weights, and the peak of this process's memory in MiB."""
+    torch.set_num_threads(threads)
+    torch.manual_seed(0)
+    tracker = lockon.Tracker(lockon.create_model(name))
+    with open_frames(ASSETS / "clip.mp4") as source:
+        images = [frame.image for frame in islice(source, frames + 3)]
+    tracker.init(images[0], parse_box((ASSETS / "clip.txt").read_text().splitlines()[0]))
+    times = []
+    for image in images[1:]:
+        start = time.perf_counter()
+        tracker.update(image)
+        times.append(1000 * (time.perf_counter() - start))
+    return times[2:], resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def every_model(frames: int, threads: int) -> None:
+    """A row per model, each measured in a process of its own."""
+    print(f"{frames} frames, {os.cpu_count()} cores, {threads} threads, PyTorch {torch.__version__}, cpu\n")
+    print("| model | median ms | 95 % ms | peak MiB |\n|---|---|---|---|")
+    for name in lockon.list_models():
+        with multiprocessing.get_context("spawn").Pool(1) as pool:
+            times, peak = pool.apply(update_times, (name, frames, threads))
+        print(f"| {name} | {np.median(times):.0f} | {np.percentile(times, 95):.0f} | {peak:.0f} |", flush=True)
+
+
 def main() -> None:
     """Parses, measures, prints."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -75,7 +109,12 @@ def main() -> None:
     parser.add_argument("--size", default="1280x720")
     parser.add_argument("--frames", type=int, default=420)
     parser.add_argument("--threads", type=int, help="threads of the network; measured if left out")
+    parser.add_argument("--every", action="store_true", help="every model, with random weights")
+    parser.add_argument("--every-frames", type=int, default=12)
     args = parser.parse_args()
+    if args.every:
+        every_model(args.every_frames, args.threads or os.cpu_count() or 1)
+        return
     tracker = lockon.load(args.tracker, args.weights, args.device)
     torch.set_num_threads(args.threads or fastest_threads(tracker))
     width, height = (int(v) for v in args.size.split("x"))
