@@ -1,8 +1,11 @@
+from pathlib import Path
+
 import pytest
 import torch
 from torch import nn
 
-from lockon.nn.swin import PatchMerging, Swin, SwinConfig, WindowAttention, from_imagenet
+from lockon.nn.swin import PatchMerging, Swin, SwinConfig, WindowAttention
+from lockon.weights import load_backbone
 
 CONFIG = SwinConfig(dim=8, depths=(1, 2, 2, 1), heads=(1, 2, 2, 2), window=3)
 
@@ -72,17 +75,24 @@ def test_published_weights_of_the_merging_are_put_in_order() -> None:
     y = nn.functional.layer_norm(torch.cat(places, -1), (16,), theirs["norm.weight"], theirs["norm.bias"])
     expected = y @ theirs["reduction.weight"].T
     named = {f"layers.0.downsample.{name}": value for name, value in theirs.items()}
-    ours = from_imagenet(named | {"head.weight": x, "norm.bias": x})
-    merging.load_state_dict({name.removeprefix("stages.0.downsample."): value for name, value in ours.items()})
+    ours = Swin(CONFIG).published(named | {"head.weight": x, "norm.bias": x})
+    place = "stages.0.downsample."
+    merging.load_state_dict({name.removeprefix(place): v for name, v in ours.items() if name.startswith(place)})
     torch.testing.assert_close(merging(x), expected)
 
 
-def test_published_names_are_the_trunks() -> None:
-    own = Swin(CONFIG).state_dict()
-    pairs = [("stages.", "layers."), ("ffn.0.", "mlp.fc1."), ("ffn.2.", "mlp.fc2."), ("projection.", "proj.")]
-    theirs = {}
-    for name, value in own.items():
-        for ours, published in pairs:
+def test_a_published_classifier_becomes_the_trunk(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(Swin(CONFIG))
+    theirs = {"head.weight": torch.zeros(3), "norm.weight": torch.zeros(3)}
+    for name, value in model[0].state_dict().items():
+        for ours, published in (("stages.", "layers."), ("ffn.0.", "mlp.fc1."), ("ffn.2.", "mlp.fc2.")):
             name = name.replace(ours, published)
-        theirs[name] = value
-    assert from_imagenet(theirs).keys() == own.keys() - {"norm.weight", "norm.bias"}
+        if name not in ("norm.weight", "norm.bias"):
+            theirs[name.replace("projection.", "proj.")] = value + 1
+    torch.save({"model": theirs}, tmp_path / "swin.pth")
+    before = {name: value.clone() for name, value in model[0].state_dict().items()}
+    assert load_backbone(model, tmp_path / "swin.pth") == len(before)
+    after = model[0].state_dict()
+    assert torch.equal(after["patch_embed.projection.weight"], before["patch_embed.projection.weight"] + 1)
+    assert torch.equal(after["norm.weight"], before["norm.weight"])

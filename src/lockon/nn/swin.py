@@ -226,21 +226,20 @@ class Swin(nn.Module):
             x = stage(x, merge=number < self.out)
         return self.norm(x).permute(0, 3, 1, 2)
 
+    def published(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Of a classifier's weights as the authors of Swin publish them those of this trunk.
 
-def from_imagenet(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """A classifier's weights as the authors of Swin publish them, under the names and in the order used here.
-
-    They concatenate the four places of a merging as (0, 0), (1, 0), (0, 1), (1, 1), with all channels of a place
-    together. Their classifier and last norm are left out, so ``norm`` has to start from its own values.
-    """
-    names = {"layers.": "stages.", "mlp.fc1.": "ffn.0.", "mlp.fc2.": "ffn.2.", "embed.proj.": "embed.projection."}
-    out = {}
-    for name, value in state.items():
-        if name.startswith(("head.", "norm.")) or name.endswith("attn_mask"):
-            continue
-        if ".downsample." in name:
-            value = value.unflatten(-1, (2, 2, -1)).movedim(-1, -3).transpose(-1, -2).flatten(-3)
-        for theirs, ours in names.items():
-            name = name.replace(theirs, ours)
-        out[name] = value
-    return out
+        They concatenate the four places of a merging as (0, 0), (1, 0), (0, 1), (1, 1), with all channels of a place
+        together. Their classifier and last norm are left out, so ``norm`` keeps its own values.
+        """
+        names = {"layers.": "stages.", "mlp.fc1.": "ffn.0.", "mlp.fc2.": "ffn.2.", "embed.proj.": "embed.projection."}
+        out = {f"norm.{name}": value for name, value in self.norm.state_dict().items()}
+        for name, value in tensors.items():
+            if name.startswith(("head.", "norm.")) or name.endswith("attn_mask"):
+                continue
+            if ".downsample." in name:
+                value = value.unflatten(-1, (2, 2, -1)).movedim(-1, -3).transpose(-1, -2).flatten(-3)
+            for theirs, ours in names.items():
+                name = name.replace(theirs, ours)
+            out[name] = value
+        return out
