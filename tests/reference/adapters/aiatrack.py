@@ -464,6 +464,7 @@ def train_step(case: Case) -> Answer:
         lr=case["lr"],
         backbone=case["lr_backbone"] / case["lr"],
         weight_decay=case["weight_decay"],
+        decay_all=True,
         betas=(0.9, 0.999),
         clip=case["clip_norm"],
         warmup=0,
