@@ -68,8 +68,7 @@ SIAMATTN = SiamAttnConfig(
 )
 AIATRACK = AiATrackConfig(
     crop=CropSpec(4, 64),
-    backbone=ResNetConfig((1, 1), (8, 16), (1, 2), (1, 1), "basic", 8),
-    frozen=("conv1",),
+    backbone=ResNetConfig((1, 1), (8, 16), (1, 2), (1, 1), "basic", 8, frozen_stages=0),
     dim=32,
     heads=2,
     feedforward=32,

@@ -9,30 +9,17 @@ from torch import Tensor
 from lockon.boxes import Box
 from lockon.crops import CropSpec
 from lockon.errors import BoxError, SourceError
-from lockon.models.stark import Stark, StarkConfig
-from lockon.nn.resnet import ResNetConfig
+from lockon.models.stark import Stark
 from lockon.tracker import Result, Tracker
+from tests.small import STARK
 
 BOXES: list[Box] = [(40, 30, 30, 24), (90, 60, 20, 28)]
 FRAMES = list(np.random.default_rng(0).integers(0, 255, (6, 120, 160, 3), np.uint8))
 
-SMALL = StarkConfig(
-    template=CropSpec(2, 32),
-    search=CropSpec(4, 64),
-    backbone=ResNetConfig((1, 1), (8, 16), (1, 2), (1, 1), "basic", 8, frozen_norm=False),
-    dim=32,
-    heads=2,
-    feedforward=32,
-    encoder_layers=1,
-    decoder_layers=1,
-    head=(16, 8),
-    score_head=True,
-)
-
 
 def small_tracker(**changes: object) -> Tracker:
     torch.manual_seed(0)
-    return Tracker(Stark(replace(SMALL, **changes)))  # type: ignore[arg-type]
+    return Tracker(Stark(replace(STARK, **changes)))  # type: ignore[arg-type]
 
 
 def boxes_of(results: Result | list[Result]) -> list[Box]:
@@ -149,7 +136,7 @@ def test_something_that_is_no_image_is_refused() -> None:
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
 def test_a_gpu_tracks_like_the_cpu() -> None:
     torch.manual_seed(0)
-    gpu, cpu = Tracker(Stark(SMALL), "cuda"), small_tracker()
+    gpu, cpu = Tracker(Stark(STARK), "cuda"), small_tracker()
     for tracker in (gpu, cpu):
         tracker.init(FRAMES[0], BOXES)
     np.testing.assert_allclose(boxes_of(gpu.update(FRAMES[1])), boxes_of(cpu.update(FRAMES[1])), atol=0.1)

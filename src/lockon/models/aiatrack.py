@@ -47,7 +47,6 @@ class AiATrackConfig:
         crop: of references and search patches alike (section 4.1). Its size fixes the number of tokens, and with it
             the inner attention's weights.
         backbone: the CNN; its stride is the size of a token in pixels.
-        frozen: parts of the backbone that keep the weights they come with.
         dim, heads, feedforward, encoder_layers, decoder_layers, dropout: the transformer (section 3.2).
         match: channels in which the inner attention compares keys (section 3.1).
         inner: what refines an attention map: "attention" (the paper's), or instead a "convolution" over each
@@ -72,8 +71,7 @@ class AiATrackConfig:
     """
 
     crop: CropSpec = CropSpec(5.0, 320)
-    backbone: ResNetConfig = field(default_factory=ResNetConfig)
-    frozen: tuple[str, ...] = ("conv1", "layer1")
+    backbone: ResNetConfig = field(default_factory=lambda: ResNetConfig(frozen_stages=1))
     dim: int = 256
     heads: int = 4
     feedforward: int = 1024
@@ -334,8 +332,6 @@ class AiATrack(TrackingModel):
         self.template_crop = self.search_crop = config.crop
         self.normalise = Normalise()
         self.backbone = ResNet(config.backbone)
-        for name in config.frozen:
-            self.backbone.get_submodule(name).requires_grad_(False)
         self.bottleneck = nn.Conv2d(config.backbone.channels, config.dim, 1)
         self.encoder = nn.ModuleList(EncoderLayer(config) for _ in range(config.encoder_layers))
         self.decoder = nn.ModuleList(DecoderLayer(config) for _ in range(config.decoder_layers))

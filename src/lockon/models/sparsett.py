@@ -27,13 +27,14 @@ from lockon.boxes import Box, xywh_to_xyxy, xyxy_to_cxcywh
 from lockon.crops import CropSpec, Window, warp, warp_matrix
 from lockon.errors import ModelError
 from lockon.models import register
+from lockon.nn.anchors import cosine_window
 from lockon.nn.attention import MultiHeadAttention
+from lockon.nn.images import Normalise
+from lockon.nn.position import LearnedPosition
+from lockon.nn.precision import full
 from lockon.nn.resnet import Bottleneck, Window3x3
 from lockon.nn.swin import Swin, SwinConfig
 from lockon.tracker import PairBatch, Result, State, TrackingModel
-
-PIXEL_MEAN = (0.485, 0.456, 0.406)
-PIXEL_STD = (0.229, 0.224, 0.225)
 
 
 @dataclass(frozen=True)
@@ -197,26 +198,6 @@ class DecoderLayer(nn.Module):
         return self.ffn(self.norm2(x + self.cross_attn(x, memory, memory)))
 
 
-class LearnedPosition(nn.Module):
-    """A learned vector for each column and each row of a square map, side by side."""
-
-    def __init__(self, side: int, dim: int) -> None:
-        super().__init__()
-        self.row_embed, self.col_embed = nn.Embedding(side, dim // 2), nn.Embedding(side, dim // 2)
-        nn.init.uniform_(self.row_embed.weight)
-        nn.init.uniform_(self.col_embed.weight)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, C, side, side) features to the same with their positions added."""
-        return x + self.encoding()
-
-    def encoding(self) -> Tensor:
-        """(1, C, side, side), the column's half first."""
-        row, column = self.row_embed.weight, self.col_embed.weight
-        pairs = [column.expand(len(row), -1, -1), row[:, None].expand(-1, len(column), -1)]
-        return torch.cat(pairs, dim=-1).permute(2, 0, 1)[None]
-
-
 class Neck(nn.Module):
     """Layers whose input has its positions added once."""
 
@@ -227,7 +208,7 @@ class Neck(nn.Module):
 
     def forward(self, features: Tensor, *memory: Tensor) -> Tensor:
         """(B, C, side, side) features and, for decoders, (B, M, C) memory to (B, side * side, C) tokens."""
-        x = self.position(features).flatten(2).transpose(1, 2)
+        x = (features + self.position()).flatten(2).transpose(1, 2)
         for layer in self.layers:
             x = layer(x, *memory)
         return x
@@ -296,14 +277,9 @@ class Branch(nn.Module):
     def forward(self, x: Tensor, points: Tensor) -> Dense:
         """(B, C, H, W) features and the cells' points (1, H * W, 2) in patch pixels."""
         x = self.trunk(x)
-        logits, sides = _full(self.cls(x)[:, 0].flatten(1)), _full(self.reg(x).flatten(2).transpose(1, 2))
+        logits, sides = full(self.cls(x)[:, 0].flatten(1)), full(self.reg(x).flatten(2).transpose(1, 2))
         low, high = ((self.scale * sides + self.shift).exp() * self.stride).split(2, dim=-1)
         return Dense(logits, torch.cat([points - low, points + high], dim=-1))
-
-
-def _full(x: Tensor) -> Tensor:
-    """At least single precision, whatever autocast made of it."""
-    return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
 class Head(nn.Module):
@@ -364,9 +340,6 @@ class Sparsett(TrackingModel):
         ModelError: ``top_k`` is not between 1 and the number of search tokens.
     """
 
-    mean: Tensor
-    std: Tensor
-
     def __init__(self, config: SparsettConfig) -> None:
         super().__init__()
         c = self.config = config
@@ -380,12 +353,7 @@ class Sparsett(TrackingModel):
         self.encoder = Neck((EncoderLayer(c) for _ in range(c.encoder_layers)), template, c.dim)
         self.decoder = Neck((DecoderLayer(c) for _ in range(c.decoder_layers)), search, c.dim)
         self.head = Head(c)
-        self.register_buffer("mean", 255 * torch.tensor(PIXEL_MEAN)[:, None, None], persistent=False)
-        self.register_buffer("std", 255 * torch.tensor(PIXEL_STD)[:, None, None], persistent=False)
-
-    def normalise(self, images: Tensor) -> Tensor:
-        """(B, 3, S, S) RGB, 0 to 255, to what the backbone reads."""
-        return (images.to(self.mean.dtype) - self.mean) / self.std
+        self.normalise = Normalise()
 
     def memorize(self, images: Tensor, padding: Tensor | None = None, boxes: Tensor | None = None) -> Template:
         """Template patches (B, 3, S, S), 0 to 255, to tokens; where they are padding makes no difference."""
@@ -461,12 +429,6 @@ def choose(
     window = cosine_window(round(prediction.score.shape[1] ** 0.5))
     score = penalty * prediction.score * (1 - influence) + window * influence
     return Choice(penalty, score, score.argmax(-1))
-
-
-def cosine_window(side: int) -> Tensor:
-    """(side * side,) products of two Hann windows, 1 in the middle and 0 at the map's border."""
-    line = torch.hann_window(side, periodic=False, dtype=torch.float64)
-    return torch.outer(line, line).flatten()
 
 
 def _size(wh: Tensor) -> Tensor:

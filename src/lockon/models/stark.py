@@ -387,20 +387,16 @@ class LightningConfig:
     l1_weight: float = 5.0
 
 
-class SearchAttention(nn.Module):
-    """The search tokens attend to all tokens; unlike ``EncoderLayer``, the positions stay in what they become."""
+class SearchAttention(EncoderLayer):
+    """The search tokens attend to all tokens; unlike in ``EncoderLayer``, the positions stay in what they become."""
 
     def __init__(self, dim: int, heads: int, feedforward: int, dropout: float) -> None:
-        super().__init__()
-        self.self_attn = MultiHeadAttention(dim, heads, dropout)
-        self.linear1, self.linear2 = nn.Linear(dim, feedforward), nn.Linear(feedforward, dim)
-        self.norm1, self.norm2 = nn.LayerNorm(dim), nn.LayerNorm(dim)
-        self.dropout = nn.Dropout(dropout)
+        super().__init__(dim, heads, feedforward, dropout)
         for parameter in self.parameters():
             if parameter.dim() > 1:
                 nn.init.xavier_uniform_(parameter)
 
-    def forward(self, search: Tokens, memory: Tokens) -> Tensor:
+    def forward(self, search: Tokens, memory: Tokens) -> Tensor:  # type: ignore[override]
         """Search and template tokens to (B, N, C), N of the search."""
         x, position, padding = (torch.cat(pair, dim=1) for pair in zip(memory, search, strict=True))
         query = search.x + search.position

@@ -13,7 +13,6 @@ from lockon.boxes import Box
 from lockon.crops import Window, crop, warp_matrix
 from lockon.models.sparsett import (
     Dense,
-    LearnedPosition,
     SparseAttention,
     Sparsett,
     SparsettConfig,
@@ -21,7 +20,6 @@ from lockon.models.sparsett import (
     SparsettTraining,
     Template,
     choose,
-    cosine_window,
     cut_pair,
     dense_losses,
     from_centre,
@@ -32,7 +30,9 @@ from lockon.models.sparsett import (
     smooth,
     to_centre,
 )
+from lockon.nn.anchors import cosine_window
 from lockon.nn.count import multiply_adds
+from lockon.nn.position import LearnedPosition
 from lockon.nn.swin import SwinConfig
 from lockon.tracker import State, Tracker
 
@@ -135,7 +135,7 @@ def crops(case: Case) -> Answer:
 def normalisation(case: Case) -> Answer:
     model = Spoken()
     for name in ("mean", "std"):
-        getattr(model, name).copy_(torch.tensor(case[f"{name}_rgb"])[:, None, None])
+        getattr(model.normalise, name).copy_(torch.tensor(case[f"{name}_rgb"])[:, None, None])
     return {"tensor": model.normalise(_images(case["image"]))}
 
 
@@ -172,13 +172,15 @@ def network(case: Case) -> Answer:
     ours = {name: official_name(name.split("@")[0]) for name in case.outputs}
     watched = {name: part for name, part in ours.items() if part in parts}
     sparse = [f"decoder.layers.{i}.self_attn" for i in range(model.config.decoder_layers)]
-    with recorded(model, *{*watched.values(), *sparse}) as calls:
+    with recorded(model, "encoder", "decoder", *{*watched.values(), *sparse} - {"encoder", "decoder"}) as calls:
         memory = model.memorize(_images(case["template_image"]))
         out = model(_images(case["search_image"]), None, memory)
     answer: dict[str, Any] = {}
     for name, part in watched.items():
         call = calls[part][1 if name.endswith("@x") else 0]
         answer[name] = call.output.flatten(1, 2) if part.startswith("backbone.") else _length_first(call.output)
+        if part.endswith(".position"):  # the official module adds it to the features
+            answer[name] = calls[part.removesuffix(".position")][0].inputs[0] + call.output
     for i, part in enumerate(sparse):
         answer[f"decoder{i}.topk_attn_output"] = _length_first(calls[part][0].output)
         answer[f"decoder{i}.topk_attn_weights_head_mean"] = _head_mean(parts[part], calls[part][0])
@@ -221,7 +223,7 @@ def sparse_attention(case: Case) -> Answer:
 def position(case: Case) -> Answer:
     part = _part(case)
     assert isinstance(part, LearnedPosition)
-    return {"pos": part.encoding()}
+    return {"pos": part()[None]}
 
 
 @ADAPTER.answers("module", "module", "x", "tokens")
