@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 import torch
 
+import lockon
 import lockon.cli
 from lockon.frames import open_frames
 from lockon.weights import save_weights
@@ -105,6 +106,22 @@ def test_an_image_folder_is_tracked_in_natural_order(command: Command, tmp_path:
         (folder / f"img{number}.jpg").write_bytes(scenes.jpeg(scenes.picture(number)[0]))
     assert command("track", folder, "--box", BOX, "--out", tmp_path / "out").code == 0
     assert len(lines(tmp_path / "out" / "frames.txt")) == 4
+
+
+@pytest.mark.parametrize("name", ["stark-st50", "sparsett", "siamattn", "aiatrack", "grm-base-256"])
+def test_every_paper_tracks_the_bundled_clip_with_any_weights(name: str, command: Command, tmp_path: Path) -> None:
+    save_weights(lockon.create_model(name).state_dict(), tmp_path / "random.safetensors", name)
+    clip = Path(lockon.cli.__file__).parent / "assets" / "clip.mp4"
+    common = ("track", clip, "--tracker", name, "--weights", tmp_path / "random.safetensors", "--end", 2)
+    boxes = ("--box", "130,82,50,56", "--box", "20,20,40,40", "--box", "200,100,60,30")
+    one = command(*common, *boxes[:2], "--out", tmp_path / "one")
+    assert one.code == 0, one.err
+    three = command(*common, *boxes, "--out", tmp_path / "three")
+    assert three.code == 0, three.err
+    written = [tmp_path / "one" / "clip.txt", *(tmp_path / "three" / f"clip-{n}.txt" for n in (1, 2, 3))]
+    boxes_by_frame = [np.loadtxt(path, delimiter=",") for path in written]
+    assert [rows.shape for rows in boxes_by_frame] == [(2, 4)] * 4
+    assert np.isfinite(boxes_by_frame).all()
 
 
 @pytest.mark.parametrize("kind", ["gray", "16 bit", "alpha"])
