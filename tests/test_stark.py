@@ -17,8 +17,7 @@ from lockon.models.stark import LightningConfig, Stark, StarkConfig, StarkLightn
 from lockon.nn.repvgg import RepVGG, RepVGGBlock, RepVGGConfig, fold
 from lockon.nn.resnet import ResNet, ResNetConfig
 from lockon.tracker import PairBatch, Tracker
-from lockon.training.loop import make_optimizer
-from lockon.training.recipe import OptimizerConfig
+from lockon.training.optimizer import OptimizerConfig, make_optimizer
 from tests import scenes
 
 SMALL = LightningConfig(

@@ -17,8 +17,10 @@ from lockon.models import MODELS, ModelInfo
 from lockon.models.stark import Stark, stark_tiny
 from lockon.registry import create_model, list_models
 from lockon.tracker import PairBatch
-from lockon.training.loop import Progress, Run, learning_rate, make_sampler, model_settings, train
-from lockon.training.recipe import RECIPES, OptimizerConfig, get_recipe, parse_data
+from lockon.training.loop import Progress, Run, make_sampler, model_settings, train
+from lockon.training.optimizer import OptimizerConfig, learning_rate
+from lockon.training.recipe import parse_data
+from lockon.training.recipes import RECIPES, get_recipe
 from lockon.weights import read_weights
 from tests import scenes
 
@@ -51,6 +53,7 @@ def test_overrides_reach_nested_fields() -> None:
         ("seed.x=1", "has no fields"),
         ("seed", "FIELD.FIELD=VALUE"),
         ("optimizer.betas=0.9", "betas"),
+        ("optimizer.schedule=step", "cosine or drop"),
     ],
 )
 def test_wrong_overrides_are_explained(override: str, says: str) -> None:
@@ -182,7 +185,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(
 
 
 def test_the_learning_rate_can_drop_at_once() -> None:
-    config = OptimizerConfig(lr=1.0, warmup=0, final=0.1, drop_at=0.8)
+    config = OptimizerConfig(lr=1.0, warmup=0, final=0.1, schedule="drop", drop_at=0.8)
     assert [learning_rate(config, step, 100) for step in (0, 79, 80, 99)] == pytest.approx([1, 1, 0.1, 0.1])
 
 

@@ -170,7 +170,8 @@ def train(
     """
     from lockon.training.loop import Progress as TrainProgress  # training is not needed to track
     from lockon.training.loop import train as run_training
-    from lockon.training.recipe import get_recipe, parse_data
+    from lockon.training.recipe import parse_data
+    from lockon.training.recipes import get_recipe
 
     def report(p: TrainProgress) -> None:
         losses = "  ".join(f"{name} {value:.3f}" for name, value in p.losses.items())

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import dataclasses
 import json
-import math
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,7 +20,8 @@ from lockon.data.pairs import PairDataset, PairSampler, pair_loader, select_sour
 from lockon.data.sources import read_clips, read_images
 from lockon.errors import DataError
 from lockon.tracker import PairBatch, TrackingModel
-from lockon.training.recipe import OptimizerConfig, Recipe, override
+from lockon.training.optimizer import learning_rate, make_optimizer
+from lockon.training.recipe import Recipe, override
 from lockon.weights import load_backbone, save_weights
 
 CHECKPOINT = "checkpoint.pt"
@@ -216,38 +216,6 @@ def _steps(run: Run, loader: Any, device: torch.device, recipe: Recipe) -> Itera
                 speed,
             )
             sums, count, start = {}, 0, time.perf_counter()
-
-
-def make_optimizer(model: nn.Module, config: OptimizerConfig) -> torch.optim.AdamW:
-    """AdamW with groups by weight decay and by part of the network."""
-    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
-    for name, parameter in model.named_parameters():
-        if parameter.requires_grad:
-            decay = config.decay_all or (parameter.dim() > 1 and "embed" not in name)
-            key = (name.startswith("backbone."), decay)
-            groups.setdefault(key, []).append(parameter)
-    return torch.optim.AdamW(
-        [
-            {
-                "params": parameters,
-                "factor": config.backbone if backbone else 1.0,
-                "weight_decay": config.weight_decay if decay else 0.0,
-            }
-            for (backbone, decay), parameters in groups.items()
-        ],
-        lr=config.lr,
-        betas=config.betas,
-    )
-
-
-def learning_rate(config: OptimizerConfig, step: int, total: int) -> float:
-    """Linear warm-up, then a cosine or a step."""
-    if step < config.warmup:
-        return config.lr * (step + 1) / config.warmup
-    if config.drop_at:
-        return config.lr * (config.final if step >= config.drop_at * total else 1.0)
-    done = (step - config.warmup) / max(1, total - config.warmup)
-    return config.lr * (config.final + (1 - config.final) * 0.5 * (1 + math.cos(math.pi * min(1.0, done))))
 
 
 class Log:

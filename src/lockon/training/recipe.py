@@ -5,39 +5,14 @@ from __future__ import annotations
 import dataclasses
 import types
 import typing
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeVar
 
 from lockon.data.pairs import PairConfig
 from lockon.errors import DataError
 from lockon.registry import closest
-
-
-@dataclass(frozen=True)
-class OptimizerConfig:
-    """AdamW with a linear warm-up, then one cosine down to ``final`` of the learning rate, or one step.
-
-    Attributes:
-        lr: learning rate; ``backbone`` multiplies it for parameters of the backbone.
-        weight_decay: not applied to biases, norms and embeddings, unless ``decay_all``, as in the official training of
-            STARK.
-        clip: largest norm of the gradient.
-        warmup: optimiser steps.
-        final: what is left of the learning rate at the end.
-        drop_at: share of the run after which the rate is at once ``final`` of itself, as in the official training of
-            STARK; 0 for the cosine.
-    """
-
-    lr: float = 1e-3
-    backbone: float = 1.0
-    weight_decay: float = 1e-2
-    decay_all: bool = False
-    betas: tuple[float, float] = (0.9, 0.98)
-    clip: float = 1.0
-    warmup: int = 300
-    final: float = 0.01
-    drop_at: float = 0.0
+from lockon.training.optimizer import OptimizerConfig
 
 
 @dataclass(frozen=True)
@@ -84,71 +59,6 @@ class Recipe:
 
 
 Tree = TypeVar("Tree")
-RECIPES: dict[str, Callable[[], Recipe]] = {}
-
-
-def recipe(build: Callable[[], Recipe]) -> Callable[[], Recipe]:
-    """Registers a recipe under its function's name, with hyphens."""
-    RECIPES[build.__name__.replace("_", "-")] = build
-    return build
-
-
-@recipe
-def stark_tiny() -> Recipe:
-    """stark-tiny from nothing, on photographs and a few annotated clips."""
-    return Recipe("stark-tiny", PairConfig(absent=0.12, hidden=0.3), norm_until=0.5)
-
-
-@recipe
-def stark_tiny_score() -> Recipe:
-    """The last stage of stark-tiny (section 3.2): the score head alone, half of the pairs without the target.
-
-    Needs ``start``: the weights of the stage before.
-    """
-    data = PairConfig(absent=0.5, hidden=0.4)
-    optimizer = OptimizerConfig(lr=5e-4, warmup=50)
-    return Recipe("stark-tiny", data, optimizer, pairs=30_000, only="cls_head.")
-
-
-STARK = OptimizerConfig(1e-4, 0.1, 1e-4, True, (0.9, 0.999), clip=0.1, warmup=0, final=0.1, drop_at=0.8)
-
-
-@recipe
-def stark_s50() -> Recipe:
-    """The paper's training of STARK-S50 (section 4.1), on this library's pairs; give it a pretrained ``backbone``."""
-    data = PairConfig(absent=0.0)
-    return Recipe("stark-s50", data, STARK, pairs=30_000_000, batch=128, ema=0.0, precision="float32")
-
-
-@recipe
-def stark_st50() -> Recipe:
-    """The first stage of STARK-ST50: two templates, the box alone."""
-    return replace(stark_s50(), model="stark-st50")
-
-
-@recipe
-def stark_st50_score() -> Recipe:
-    """The second stage of STARK-ST50 (section 3.2): the score head alone, half of the pairs without the target.
-
-    Needs ``start``: the weights of the first stage.
-    """
-    config = ("giou_weight=0.0", "l1_weight=0.0", "score_weight=1.0")
-    data = PairConfig(absent=0.5)
-    return replace(stark_st50(), config=config, data=data, pairs=3_000_000, only="cls_head.")
-
-
-def get_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
-    """A registered recipe with some fields changed.
-
-    Args:
-        overrides: such as ``"optimizer.lr=5e-4"``.
-
-    Raises:
-        DataError: unknown recipe or field (the closest are named), or a value of the wrong type.
-    """
-    if name not in RECIPES:
-        raise DataError(f"unknown recipe {name!r}; {closest(name, RECIPES)}")
-    return override(RECIPES[name](), overrides)
 
 
 def override(made: Tree, texts: Sequence[str]) -> Tree:
@@ -181,11 +91,13 @@ def _override(node: Any, path: list[str], value: str, full: str) -> Any:
     try:
         return dataclasses.replace(node, **{head: parse(kind, value)})
     except ValueError:
-        raise DataError(f"{full}={value}: expected {getattr(kind, '__name__', kind)}") from None
+        choices = " or ".join(map(str, typing.get_args(kind))) if typing.get_origin(kind) is Literal else ""
+        raise DataError(f"{full}={value}: expected {choices or getattr(kind, '__name__', kind)}") from None
 
 
 def parse(kind: Any, text: str) -> Any:
-    """A value of a field's type from its text: bool, int, float, str, or a tuple of these joined by commas."""
+    """A value of a field's type from its text: bool, int, float, str, one of some words, or a tuple of these joined by
+    commas."""
     origin = typing.get_origin(kind)
     if origin is tuple:
         parts = typing.get_args(kind)
@@ -197,6 +109,8 @@ def parse(kind: Any, text: str) -> Any:
     if origin in (typing.Union, types.UnionType):
         inner = [k for k in typing.get_args(kind) if k is not type(None)]
         return None if text.lower() == "none" else parse(inner[0], text)
+    if origin is Literal and text in typing.get_args(kind):
+        return text
     if kind is bool:
         if text.lower() not in ("true", "false"):
             raise ValueError(text)

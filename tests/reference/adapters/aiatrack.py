@@ -28,7 +28,8 @@ from lockon.nn.resnet import ResNetConfig
 from lockon.nn.roi import precise_roi_pool
 from lockon.tracker import PairBatch, State, Tracker
 from lockon.training.loop import Run
-from lockon.training.recipe import OptimizerConfig, Recipe
+from lockon.training.optimizer import OptimizerConfig
+from lockon.training.recipe import Recipe
 
 from ..runner import Adapter, Answer, Call, Case, keep, recorded
 

@@ -30,7 +30,8 @@ from lockon.nn.repvgg import fold
 from lockon.nn.resnet import ResNetConfig
 from lockon.tracker import PairBatch, State, Tracker, TrackingModel
 from lockon.training.loop import Run, train_only
-from lockon.training.recipe import OptimizerConfig, Recipe
+from lockon.training.optimizer import OptimizerConfig
+from lockon.training.recipe import Recipe
 
 from ..runner import Adapter, Answer, Call, Case, keep, recorded
 
