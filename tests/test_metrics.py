@@ -26,3 +26,13 @@ def test_precision_counts_a_centre_exactly_at_the_limit() -> None:
 def test_boxes_apart_or_without_area_do_not_overlap() -> None:
     assert overlap(TRUTH + np.array([100, 0, 0, 0]), TRUTH).tolist() == [0, 0, 0, 0]
     assert overlap(np.zeros((1, 4)), np.zeros((1, 4))).tolist() == [0]
+
+
+def test_frames_without_the_target_do_not_count() -> None:
+    truth = TRUTH.copy()
+    truth[2] = np.nan
+    strayed = TRUTH.copy()
+    strayed[2] = 0
+    assert success_auc(strayed, truth) == success_auc(TRUTH, TRUTH)
+    assert precision(strayed, truth) == 1
+    assert overlap(strayed, truth).tolist() == [1, 1, 0, 1]

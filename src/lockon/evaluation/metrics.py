@@ -1,6 +1,7 @@
 """One-pass evaluation (Wu et al., OTB, TPAMI 2015), in the form that all its toolkits share.
 
-Boxes are (T, 4) x, y, w, h in pixels; row 0 is the given box of the first frame.
+Boxes are (T, 4) x, y, w, h in pixels; row 0 is the given box of the first frame. A row of NaN in the truth says that
+the target is absent: such frames do not count.
 """
 
 from __future__ import annotations
@@ -13,8 +14,13 @@ Array = NDArray[np.float64]
 SUCCESS_THRESHOLDS = np.linspace(0, 1, 21)
 
 
+def present(truth: Array) -> NDArray[np.bool_]:
+    """(T,) where the target is in view."""
+    return ~np.isnan(truth[:, 0])
+
+
 def overlap(boxes: Array, truth: Array) -> Array:
-    """(T,) intersection over union of paired boxes; 0 where either has no area."""
+    """(T,) intersection over union of paired boxes; 0 where either has no area or the target is absent."""
     low = np.maximum(boxes[:, :2], truth[:, :2])
     high = np.minimum(boxes[:, :2] + boxes[:, 2:], truth[:, :2] + truth[:, 2:])
     inner = (high - low).clip(min=0).prod(1)
@@ -30,9 +36,9 @@ def centre_error(boxes: Array, truth: Array) -> Array:
 
 def success_auc(boxes: Array, truth: Array) -> float:
     """Mean over the thresholds 0, 0.05, ..., 1 of the share of frames whose overlap is strictly above."""
-    return float((overlap(boxes, truth)[:, None] > SUCCESS_THRESHOLDS).mean())
+    return float((overlap(boxes, truth)[present(truth), None] > SUCCESS_THRESHOLDS).mean())
 
 
 def precision(boxes: Array, truth: Array, pixels: float = 20.0) -> float:
     """Share of frames whose centre is at most ``pixels`` off."""
-    return float((centre_error(boxes, truth) <= pixels).mean())
+    return float((centre_error(boxes, truth)[present(truth)] <= pixels).mean())
