@@ -277,8 +277,9 @@ def _follow(kind: str, size: float, frames: int, rng: Generator) -> tuple[Camera
 
 
 def _stay(frames: int, rng: Generator) -> tuple[Array, int]:
-    """(T, 1) share of the way to a place where the target stays for 10 to 40 frames, and a frame amid the stay."""
-    length = int(rng.integers(10, 41))
+    """(T, 1) share of the way to a place where the target stays, and a frame amid the stay; with the end of the way
+    there and the start of the way back, the target is out of sight for 10 to 40 frames."""
+    length = int(rng.integers(7, 35))
     first = int(rng.integers(22, frames - length - 21))
     t = np.arange(frames)[:, None]
     way = np.maximum(first - t, t - (first + length - 1)).clip(0) / rng.integers(8, 15)
@@ -405,13 +406,13 @@ def _layer(actor: Actor, camera: Camera, frame: int) -> tuple[np.ndarray, tuple[
     reach = np.abs(linear) @ size * (0.5 + actor.sway) + np.abs(motion) + 2
     corner = np.floor(centre - reach)
     w, h = np.ceil(2 * reach).astype(int) + 1
-    inverse = np.linalg.inv(linear) / size[:, None]  # to units of the image's size
-    x, y = np.arange(w) + 0.5 + corner[0] - centre[0], np.arange(h)[:, None] + 0.5 + corner[1] - centre[1]
-    u, v = (row[0] * x + row[1] * y + 0.5 for row in inverse.astype(np.float32))
-    wave = np.float32(2 * math.pi)
-    bent_u = u + actor.sway * np.sin(wave * v + actor.pace[frame, 0])
-    bent_v = v + actor.sway * np.sin(wave * u + actor.pace[frame, 1])
-    across, down = (bent_u * width - 0.5).astype(np.float32), (bent_v * height - 0.5).astype(np.float32)
+    x = (np.arange(w) + 0.5 + corner[0] - centre[0]).astype(np.float32)
+    y = (np.arange(h) + 0.5 + corner[1] - centre[1]).astype(np.float32)[:, None]
+    inverse = (np.linalg.inv(linear) / size[:, None]).astype(np.float32)
+    u, v = (row[0] * x + row[1] * y + np.float32(0.5) for row in inverse)  # in units of the image's size
+    wave, pace = np.float32(2 * math.pi), actor.pace[frame].astype(np.float32)
+    across = width * (u + actor.sway * np.sin(wave * v + pace[0])) - 0.5
+    down = height * (v + actor.sway * np.sin(wave * u + pace[1])) - 0.5
     layer = cv2.remap(actor.image, across, down, cv2.INTER_LINEAR)
     solid = layer[..., 3] > 127
     columns, rows = np.flatnonzero(solid.any(0)), np.flatnonzero(solid.any(1))
