@@ -170,11 +170,13 @@ def cut_out(still: Still, number: int) -> Cutout | None:
     if shot.mask is None:
         return None
     height, width = shot.mask.shape
-    _, _, pieces, _ = cv2.connectedComponentsWithStats(shot.mask)
-    x, y, w, h, area = pieces[1:][pieces[1:, 4].argmax()].tolist()
-    whole = area > 0.95 * (shot.mask > 0).sum() and area > 0.3 * w * h and min(w, h) >= 40 and 1 / 3 < w / h < 3
+    _, labels, pieces, middles = cv2.connectedComponentsWithStats(shot.mask)
+    largest = 1 + int(pieces[1:, 4].argmax())
+    x, y, w, h, area = pieces[largest].tolist()
+    column, row = middles[largest].astype(int)
+    whole = area > 0.95 * (shot.mask > 0).sum() and area > 0.3 * w * h and labels[row, column] == largest
     inside = x > 1 and y > 1 and x + w < width - 1 and y + h < height - 1
-    if not (whole and inside):
+    if not (whole and inside and min(w, h) >= 40 and 1 / 3 < w / h < 3):
         return None
     part = np.s_[y - 1 : y + h + 1, x - 1 : x + w + 1]
     alpha = cv2.GaussianBlur(cv2.erode(shot.mask[part], np.ones((3, 3), np.uint8)), (3, 3), 0)
