@@ -7,8 +7,8 @@ import torch
 
 from lockon.crops import CropSpec
 from lockon.data.augment import Jitter, Light, occlude, paste, place, reframe, relight, scene
-from lockon.data.pairs import PairConfig, PairDataset, PairSampler, pair_loader, select_sources
-from lockon.data.sources import Shot, read_clips, read_images
+from lockon.data.pairs import PairConfig, PairDataset, PairSampler, pair_loader
+from lockon.data.sources import Shot, read_clips, read_images, read_sources
 from lockon.errors import DataError
 from lockon.tracker import PairBatch
 from tests import scenes
@@ -19,9 +19,10 @@ CALM = PairConfig(clips=0.5, regions=0, pasted=0, surrounded=0, absent=0, occlud
 
 
 def sampler(tmp_path: Path, config: PairConfig = CALM, masks: bool = True) -> PairSampler:
-    images = read_images(str(scenes.write_tar(tmp_path / "images.tar", scenes.image_set(masks=masks))))
-    clips = read_clips(str(scenes.write_tar(tmp_path / "clips.tar", scenes.clip_set())))
-    return PairSampler(images, clips, config, TEMPLATE, SEARCH)
+    images = scenes.write_tar(tmp_path / "images.tar", scenes.image_set(masks=masks))
+    clips = scenes.write_tar(tmp_path / "clips.tar", scenes.clip_set())
+    sources = read_sources({"images": [str(images)], "clips": [str(clips)]})
+    return PairSampler(sources, config, TEMPLATE, SEARCH)
 
 
 def red_box(image: np.ndarray) -> tuple[float, float, float, float]:
@@ -52,12 +53,13 @@ def test_a_glob_reads_several_sets(tmp_path: Path) -> None:
 
 def test_a_folder_of_plain_pictures_is_unlabelled(tmp_path: Path) -> None:
     scenes.write_folder(tmp_path, {"a.jpg": scenes.jpeg(scenes.picture()[0])})
-    assert read_images(str(tmp_path))[0].boxes == ()
+    assert len(read_images(str(tmp_path))[0].boxes) == 0
 
 
 def test_clips_know_where_the_target_is_absent(tmp_path: Path) -> None:
     (track,) = read_clips(str(scenes.write_tar(tmp_path / "c.tar", scenes.clip_set())))
-    assert track.visible == [0, 1, 3, 4, 5]
+    assert np.flatnonzero(track.visible).tolist() == [0, 1, 3, 4, 5]
+    assert not track.has_box(2)
     assert track.shot(3).box == scenes.picture(3)[1]
 
 
@@ -80,10 +82,8 @@ def test_missing_data_and_wrong_names_are_errors(tmp_path: Path) -> None:
         read_images(str(tmp_path / "nothing"))
     with pytest.raises(DataError, match="cannot read this data"):
         read_images(str(tmp_path / "nothing.tar"))
-    with pytest.raises(DataError, match="unknown data lasot"):
-        select_sources({"lasot": ["x"]})
     with pytest.raises(DataError, match="no training data"):
-        PairSampler([], [], PairConfig(), TEMPLATE, SEARCH)
+        PairSampler([], PairConfig(), TEMPLATE, SEARCH)
 
 
 @pytest.mark.parametrize("masks", [True, False])
@@ -131,6 +131,30 @@ def test_all_templates_show_the_target(tmp_path: Path) -> None:
         assert pair.templates.shape[0] == len(pair.template_padding) == len(pair.template_boxes) == 3
         for template in pair.templates:
             np.testing.assert_allclose(red_box(template.permute(1, 2, 0).numpy()), (16, 16, 32, 32), atol=2)
+
+
+def test_what_is_drawn_stays_as_it_was(tmp_path: Path) -> None:
+    """Runs go on over new versions: the sequence of draws, which these numbers pin, must not change."""
+    made = sampler(tmp_path, PairConfig(absent=0.2, hidden=0.4))
+    made.templates = 2
+    pinned = [
+        (1.1801, 2.9935, True, 103.1, 0.640940),
+        (1.2405, 3.0832, True, 70.1, 0.603897),
+        (1.2544, 3.0246, True, 56.3, 0.093613),
+        (0.7561, 3.0250, True, 37.7, 0.709858),
+        (1.3853, 2.9502, False, 81.0, 0.795757),
+        (1.2281, 3.0228, False, 136.7, 0.875203),
+        (1.1332, 2.9036, True, 97.3, 0.109292),
+        (1.1990, 2.9526, True, 36.9, 0.587748),
+    ]
+    for index, (box, template_boxes, present, light, after) in enumerate(pinned):
+        rng = np.random.default_rng([5, index])
+        pair = made.draw(rng)
+        assert float(pair.boxes.sum()) == pytest.approx(box, abs=1e-3)
+        assert float(pair.template_boxes.sum()) == pytest.approx(template_boxes, abs=1e-3)
+        assert bool(pair.present) == present
+        assert float(pair.search.float().mean()) == pytest.approx(light, abs=1)
+        assert rng.random() == pytest.approx(after, abs=1e-6)  # as many numbers were drawn
 
 
 def test_another_seed_draws_other_pairs(tmp_path: Path) -> None:

@@ -31,3 +31,7 @@ class ModelError(LockonError):
 
 class DataError(LockonError):
     """Training or evaluation data is missing or malformed."""
+
+
+class PictureError(DataError):
+    """One picture or mask of the training data cannot be used; another can be drawn in its place."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 import cv2
 import numpy as np
@@ -13,8 +14,11 @@ from torch.utils.data import DataLoader, Dataset, Subset
 
 from lockon.crops import CropSpec
 from lockon.data.augment import Jitter, Light, Placed, occlude, paste, place, reframe, relight, scene, surround
-from lockon.data.sources import Shot, Still, Track, decode
+from lockon.data.damage import Damage
+from lockon.data.mix import Mix
+from lockon.data.sources import Shot, Source, Still
 from lockon.errors import DataError
+from lockon.registry import closest
 from lockon.tracker import PairBatch
 
 
@@ -23,7 +27,9 @@ class PairConfig:
     """Which pairs are drawn.
 
     Attributes:
-        clips: share of pairs from two frames of one track, at most ``max_gap`` frames apart.
+        clips: share of pairs from two frames of one track, at most ``max_gap`` frames apart. Sources of tracks have
+            equal parts of it, sources of stills of the rest.
+        mix: NAME:WEIGHT of every source, such as "got10k:1", in place of ``clips``; empty for the rule above.
         regions: share of pairs whose target is a random part of a picture; the rest are annotated objects.
         pasted: of the objects that have a mask, the share pasted on another picture, with ``distractors`` others.
         surrounded: of the stills whose search patch is more than a quarter padding, the share that gets another
@@ -38,6 +44,7 @@ class PairConfig:
     """
 
     clips: float = 0.4
+    mix: tuple[str, ...] = ()
     regions: float = 0.15
     pasted: float = 0.5
     distractors: int = 2
@@ -58,20 +65,19 @@ class PairSampler:
     """Draws pairs from stills and tracks.
 
     Args:
-        stills, tracks: either may be empty; its share then falls to the other.
+        sources: those without a still or a track of two frames that show the target have no share.
         template, search: the model's crops.
         masks: whether pairs bring the target's mask in the search patch, where the source has one.
         templates: how many the model takes; those after the first are from near the search frame, as tracking will
             have them.
 
     Raises:
-        DataError: nothing to draw from.
+        DataError: nothing to draw from, or the configuration's mix names other sources.
     """
 
     def __init__(
         self,
-        stills: Sequence[Still],
-        tracks: Sequence[Track],
+        sources: Sequence[Source],
         config: PairConfig,
         template: CropSpec,
         search: CropSpec,
@@ -80,13 +86,16 @@ class PairSampler:
     ) -> None:
         self.config, self.template, self.search = config, template, search
         self.templates, self.masks = templates, masks
-        self.stills = list(stills)
-        self.tracks = [t for t in tracks if len(t.visible) > 1]
-        big = config.smallest
-        self.objects = [(s, n) for s in self.stills for n, b in enumerate(s.boxes) if min(b[2:]) >= big]
-        self.cutouts = [(s, n) for s, n in self.objects if s.mask is not None]
-        if not self.tracks and not self.stills:
-            raise DataError("no training data: give images=PATH or clips=PATH")
+        moving = [replace(s, tracks=[t for t in s.tracks if t.visible.sum() > 1]) for s in sources]
+        drawn = [source for source in moving if source.tracks or source.stills]
+        if not drawn:
+            raise DataError("no training data: give --data NAME=PATH, for example images=PATH or clips=PATH")
+        self.mix = Mix(drawn, _weights(drawn, config))
+        self.stills = [still for source in drawn for still in source.stills]
+        self.tracks = [track for source in drawn for track in source.tracks]
+        self.own = {source.name: _objects(source.stills, config.smallest) for source in drawn}
+        self.objects = [item for objects in self.own.values() for item in objects]
+        self.cutouts = [(still, number) for still, number in self.objects if still.masks is not None]
 
     def draw(self, rng: Generator) -> PairBatch:
         """One pair, as a batch without its first dimension."""
@@ -118,24 +127,22 @@ class PairSampler:
         """Pictures of one target (for the first template, the search patch, the other templates), and whether they
         are from a clip."""
         c = self.config
-        if self.tracks and (not self.stills or rng.random() < c.clips):
-            track = self.tracks[rng.integers(len(self.tracks))]
-            visible = track.visible
+        source = self.mix.draw(rng)
+        if source.tracks:
+            track = source.tracks[int(rng.integers(len(source.tracks)))]
+            visible = np.flatnonzero(track.visible)
             one = visible[rng.integers(len(visible))]
             two = self._near(one, visible, rng)
             newer = [self._near(two, visible, rng) for _ in range(self.templates - 1)]
             return [track.shot(i) for i in (one, two, *newer)], True
-        shot = self._region(rng) if not self.objects or rng.random() < c.regions else self._object(rng)
+        objects = self.own[source.name]
+        shot = self._region(rng) if not objects or rng.random() < c.regions else _draw(objects, rng)
         return [shot] * (1 + self.templates), False
 
-    def _near(self, frame: int, visible: Sequence[int], rng: Generator) -> int:
+    def _near(self, frame: int, visible: np.ndarray, rng: Generator) -> int:
         """Another frame that is not far from one, where there is one."""
-        near = [i for i in visible if i != frame and abs(i - frame) <= self.config.max_gap]
-        return near[rng.integers(len(near))] if near else frame
-
-    def _object(self, rng: Generator) -> Shot:
-        still, number = self.objects[rng.integers(len(self.objects))]
-        return still.shot(number)
+        near = visible[(visible != frame) & (abs(visible - frame) <= self.config.max_gap)]
+        return int(near[rng.integers(len(near))]) if len(near) else frame
 
     def _region(self, rng: Generator) -> Shot:
         """A random part of a picture as a target that has no name."""
@@ -147,20 +154,19 @@ class PairSampler:
         return Shot(image, (rng.uniform(0, width - w), rng.uniform(0, height - h), w, h))
 
     def _other(self, rng: Generator) -> Shot:
-        return self._object(rng) if self.objects and rng.random() < 0.7 else self._region(rng)
+        return _draw(self.objects, rng) if self.objects and rng.random() < 0.7 else self._region(rng)
 
     def _picture(self, rng: Generator) -> np.ndarray:
         if self.stills:
-            return decode(self.stills[rng.integers(len(self.stills))].image)
+            return self.stills[rng.integers(len(self.stills))].image.decode()
         track = self.tracks[rng.integers(len(self.tracks))]
-        return decode(track.frames[rng.integers(len(track.frames))])
+        return track.frames[int(rng.integers(len(track)))].decode()
 
     def _paste(self, search: Placed, rng: Generator) -> Placed:
         """The target on another background, behind it objects that are not the target."""
         background = scene(self._picture(rng), self.search.size, rng)
         for _ in range(rng.integers(self.config.distractors + 1)):
-            still, number = self.cutouts[rng.integers(len(self.cutouts))]
-            shot = still.shot(number)
+            shot = _draw(self.cutouts, rng)
             if shot.mask is not None:
                 other = place(shot, self.search, Jitter(1.9, 0.0, 0.35, 15.0, 0.2), rng.random() < 0.5, rng)
                 background = paste(other, background).image
@@ -186,17 +192,66 @@ class PairSampler:
         return pair._replace(masks=torch.from_numpy(mask), has_mask=torch.tensor(present and search.mask is not None))
 
 
-class PairDataset(Dataset[PairBatch]):
-    """Pair number ``index`` of a run with ``seed``, whatever the number of workers and restarts."""
+def _objects(stills: Sequence[Still], smallest: float) -> list[tuple[Still, int]]:
+    """Every object that is large enough, as its still and number."""
+    return [(s, int(n)) for s in stills for n in np.flatnonzero((s.boxes[:, 2:] >= smallest).all(1))]
 
-    def __init__(self, sampler: PairSampler, pairs: int, seed: int) -> None:
+
+def _draw(objects: Sequence[tuple[Still, int]], rng: Generator) -> Shot:
+    still, number = objects[int(rng.integers(len(objects)))]
+    return still.shot(number)
+
+
+def _weights(sources: Sequence[Source], config: PairConfig) -> list[float]:
+    """The share of each source, in any unit."""
+    if not config.mix:
+        moving = sum(bool(source.tracks) for source in sources)
+        return [config.clips / moving if s.tracks else (1 - config.clips) / (len(sources) - moving) for s in sources]
+    weights = {}
+    for text in config.mix:
+        name, _, weight = text.partition(":")
+        try:
+            weights[name] = float(weight)
+        except ValueError:
+            raise DataError(f"cannot read {text!r} in the mix; write NAME:WEIGHT, for example got10k:1") from None
+    names = [source.name for source in sources]
+    for name in weights:
+        if name not in names:
+            raise DataError(
+                f"the mix names {name}, of which there is no data (--data {name}=PATH); {closest(name, names)}"
+            )
+    for name in names:
+        if name not in weights:
+            raise DataError(f"the mix has no weight for {name}; add {name}:WEIGHT, or leave that data out")
+    return [weights[name] for name in names]
+
+
+class Sampler(Protocol):
+    """What draws a pair from a generator alone."""
+
+    def draw(self, rng: Generator) -> PairBatch:
+        """One pair, as a batch without its first dimension; may raise ``PictureError``."""
+
+
+class PairDataset(Dataset[PairBatch]):
+    """Pair number ``index`` of a run with ``seed``, whatever the number of workers and restarts.
+
+    Where a picture cannot be used, the same generator draws on, so the pair still depends on nothing else.
+
+    Raises:
+        DataError: on drawing, when many pictures cannot be used (see ``Damage``).
+    """
+
+    def __init__(self, sampler: Sampler, pairs: int, seed: int) -> None:
         self.sampler, self.pairs, self.seed = sampler, pairs, seed
+        self.damage = Damage()
 
     def __len__(self) -> int:
         return self.pairs
 
     def __getitem__(self, index: int) -> PairBatch:
-        return self.sampler.draw(np.random.default_rng([self.seed, index]))
+        rng = np.random.default_rng([self.seed, index])
+        return self.damage.draw(lambda: self.sampler.draw(rng))
 
 
 def pair_loader(dataset: PairDataset, batch: int, start: int, workers: int) -> DataLoader[PairBatch]:
@@ -215,15 +270,3 @@ def pair_loader(dataset: PairDataset, batch: int, start: int, workers: int) -> D
 def _quiet_worker(_: int) -> None:
     cv2.setNumThreads(0)  # the pictures are small, and the cores belong to the network
     torch.set_num_threads(1)
-
-
-def select_sources(data: Mapping[str, Sequence[str]]) -> tuple[list[str], list[str]]:
-    """The patterns of ``images`` and ``clips`` in ``--data NAME=PATH`` arguments.
-
-    Raises:
-        DataError: another name.
-    """
-    unknown = sorted(set(data) - {"images", "clips"})
-    if unknown:
-        raise DataError(f"unknown data {', '.join(unknown)}: this recipe reads images=PATH and clips=PATH")
-    return list(data.get("images", ())), list(data.get("clips", ()))

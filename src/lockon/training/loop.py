@@ -16,8 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from lockon import registry
-from lockon.data.pairs import PairDataset, PairSampler, pair_loader, select_sources
-from lockon.data.sources import read_clips, read_images
+from lockon.data.pairs import PairDataset, PairSampler, pair_loader
+from lockon.data.sources import read_sources
 from lockon.errors import DataError
 from lockon.tracker import PairBatch, TrackingModel
 from lockon.training.optimizer import learning_rate, make_optimizer
@@ -50,7 +50,7 @@ def train(
     """Trains a model, going on from ``out``'s checkpoint if there is one.
 
     Args:
-        data: source names to paths, tars or globs (``images``, ``clips``).
+        data: paths by the name of their source, as for ``read_sources``.
         out: folder for the checkpoint, ``log.csv``, ``recipe.json`` and the averaged weights.
 
     Returns:
@@ -113,11 +113,9 @@ def train_only(model: nn.Module, beginning: str) -> None:
 
 def make_sampler(recipe: Recipe, data: Mapping[str, Sequence[str]], model: TrackingModel) -> PairSampler:
     """The pairs of a recipe for a model's crops, from the sources in ``data``."""
-    images, clips = select_sources(data)
-    stills = [still for pattern in images for still in read_images(pattern)]
-    tracks = [track for pattern in clips for track in read_clips(pattern)]
     count = getattr(model.config, "templates", 1)
-    return PairSampler(stills, tracks, recipe.data, model.template_crop, model.search_crop, count, model.segments)
+    sources = read_sources(data)
+    return PairSampler(sources, recipe.data, model.template_crop, model.search_crop, count, model.segments)
 
 
 class Run:

@@ -1,0 +1,147 @@
+"""The library's own layouts, ``images`` and ``clips``: a folder, or an uncompressed tar of one, with annotations.jsonl.
+
+- images: ``{"image": path, "boxes": [[x, y, w, h], ...], "mask": path}`` per line; the mask is an 8-bit PNG whose
+  value i marks object i of ``boxes``, counted from 1. Lines without ``boxes`` are unlabelled pictures, and then the
+  annotation file may be missing altogether.
+- clips: ``{"clip": folder, "frames": [first, last], "boxes": [[x, y, w, h] or null, ...]}`` per track, frames
+  counted from 1 in files ``00000001.jpg``; null where the target is absent.
+"""
+
+from __future__ import annotations
+
+import glob
+import json
+import os
+import tarfile
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lockon.data.sources.base import Source, Still, Track
+from lockon.data.sources.layout import drop_unusable
+from lockon.data.sources.pictures import PictureFile
+from lockon.data.sources.registry import source
+from lockon.errors import DataError
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
+ANNOTATIONS = "annotations.jsonl"
+
+
+@dataclass(frozen=True, slots=True)
+class NumberedMasks:
+    """A picture of object numbers, counted from 1, as one mask per object."""
+
+    labels: PictureFile
+
+    def __getitem__(self, number: int, /) -> np.ndarray:
+        return np.where(self.labels.labels() == number + 1, np.uint8(255), np.uint8(0))
+
+
+@source("images")
+def images(path: str, _: str) -> Source:
+    """Still pictures with boxes and masks, or without."""
+    dropped: Counter[str] = Counter()
+    return Source("images", stills=_images(path, dropped), dropped=dropped)
+
+
+@source("clips")
+def clips(path: str, _: str) -> Source:
+    """Annotated tracks."""
+    dropped: Counter[str] = Counter()
+    return Source("clips", tracks=_clips(path, dropped), dropped=dropped)
+
+
+def read_images(pattern: str) -> list[Still]:
+    """The still images of all tars or folders that match a path or glob.
+
+    Raises:
+        DataError: nothing matches, or an annotation names a picture that is not there.
+    """
+    return _images(pattern, Counter())
+
+
+def read_clips(pattern: str) -> list[Track]:
+    """The annotated tracks of all tars or folders that match a path or glob.
+
+    Raises:
+        DataError: nothing matches, or an annotation names a frame that is not there.
+    """
+    return _clips(pattern, Counter())
+
+
+def _images(pattern: str, dropped: Counter[str]) -> list[Still]:
+    stills = []
+    for place, files, lines in _read(pattern):
+        rows = lines or [{"image": n} for n in sorted(files) if n.lower().endswith(IMAGE_SUFFIXES)]
+        for row in rows:
+            if "image" not in row:
+                raise DataError(f"{place}: {ANNOTATIONS} describes clips, not images; give it as clips=...")
+            masks = NumberedMasks(_file(files, row["mask"], place)) if row.get("mask") else None
+            stills.append(Still(_file(files, row["image"], place), _boxes(row, place, dropped), masks))
+    if not stills:
+        raise DataError(f"{pattern}: no images found")
+    return stills
+
+
+def _clips(pattern: str, dropped: Counter[str]) -> list[Track]:
+    tracks = []
+    for place, files, lines in _read(pattern):
+        for row in lines:
+            if "clip" not in row:
+                raise DataError(f"{place}: {ANNOTATIONS} describes images, not clips; give it as images=...")
+            first, last = row["frames"]
+            frames = tuple(_file(files, f"{row['clip']}/{n:08d}.jpg", place) for n in range(first, last + 1))
+            boxes = _boxes(row, place, dropped)
+            if len(boxes) != len(frames):
+                raise DataError(f"{place}: {row['clip']} has {len(frames)} frames but {len(boxes)} boxes")
+            tracks.append(Track(frames, boxes, ~np.isnan(boxes[:, 0])))
+    if not tracks:
+        raise DataError(f"{pattern}: no annotated clips found")
+    return tracks
+
+
+def _boxes(row: dict[str, Any], place: str, dropped: Counter[str]) -> np.ndarray:
+    given: Sequence[Sequence[float] | None] = row.get("boxes", ())
+    shown = np.array([box is not None for box in given], bool)
+    try:
+        boxes = np.array([box or [np.nan] * 4 for box in given], float).reshape(len(given), 4)
+    except ValueError:
+        raise DataError(f"{place}: the boxes of {row.get('image') or row.get('clip')} are not x, y, w, h") from None
+    return drop_unusable(boxes, shown, dropped, (row["w"], row["h"]) if "w" in row and "h" in row else None)
+
+
+def _read(pattern: str) -> Iterator[tuple[str, dict[str, PictureFile], list[dict[str, Any]]]]:
+    """Path, files by name, and annotation lines of every tar or folder that matches."""
+    for place in sorted(glob.glob(pattern)) or [pattern]:
+        files = _list_tar(place) if place.endswith(".tar") else _list_folder(place)
+        text = files.pop(ANNOTATIONS).read().decode() if ANNOTATIONS in files else ""
+        try:
+            lines = [json.loads(line) for line in text.splitlines() if line.strip()]
+        except ValueError as error:
+            raise DataError(f"{place}: {ANNOTATIONS} is not JSON lines: {error}") from None
+        yield place, files, lines
+
+
+def _list_tar(place: str) -> dict[str, PictureFile]:
+    try:
+        with tarfile.open(place, "r:") as tar:
+            return {m.name.removeprefix("./"): PictureFile(place, m.offset_data, m.size) for m in tar if m.isfile()}
+    except (OSError, tarfile.TarError) as error:
+        raise DataError(f"{place}: cannot read this data: {error}") from None
+
+
+def _list_folder(place: str) -> dict[str, PictureFile]:
+    if not Path(place).is_dir():
+        raise DataError(f"{place}: no such tar file or folder (training data is given as --data NAME=PATH)")
+    found = (os.path.join(folder, name) for folder, _, names in os.walk(place) for name in names)
+    return {os.path.relpath(path, place): PictureFile(path) for path in sorted(found)}
+
+
+def _file(files: dict[str, PictureFile], name: str, place: str) -> PictureFile:
+    if name not in files:
+        raise DataError(f"{place}: {name} is annotated but missing")
+    return files[name]

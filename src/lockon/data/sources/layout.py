@@ -1,0 +1,165 @@
+"""Reading annotations as they are published, and saying what is missing where."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from lockon.data.sources.pictures import Frames
+from lockon.data.sources.registry import unknown_part
+from lockon.errors import DataError
+
+Item = TypeVar("Item")
+Made = TypeVar("Made")
+NAMED = 5  # how many of the incomplete sequences an error names
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A data set's folder, and what is expected in it, for errors to say.
+
+    Attributes:
+        name: of the data set.
+        root: its folder.
+        expected: the folders and files of the published layout.
+    """
+
+    name: str
+    root: Path
+    expected: str
+
+    def need(self, path: str) -> Path:
+        """A file or folder below the root.
+
+        Raises:
+            DataError: it is not there.
+        """
+        if not (self.root / path).exists():
+            raise DataError(f"{self.name}: no {path} in {self.root}; expected there: {self.expected}")
+        return self.root / path
+
+    def each(
+        self, items: Sequence[Item], read: Callable[[Item], Iterable[Made]], kind: str = "sequences"
+    ) -> list[Made]:
+        """All that ``read`` makes of every item.
+
+        Raises:
+            DataError: ``read`` raised it; all items that failed are counted and the first are named.
+        """
+        made: list[Made] = []
+        failed: list[str] = []
+        for item in items:
+            try:
+                made += read(item)
+            except DataError as error:
+                failed.append(str(error))
+        if failed:
+            shown = "; ".join(failed[:NAMED]) + (f"; and {len(failed) - NAMED} more" if len(failed) > NAMED else "")
+            raise DataError(
+                f"{self.name}: {len(failed)} of {len(items)} {kind} in {self.root} are incomplete: {shown}; "
+                f"copy them again (expected: {self.expected})"
+            )
+        if not made:
+            raise DataError(f"{self.name}: no {kind} found in {self.root}; expected there: {self.expected}")
+        return made
+
+
+def read_list(name: str, part: str) -> list[str]:
+    """The words of a file that chooses a part of a data set.
+
+    Raises:
+        DataError: no such file, so that the part is unknown, or an empty one.
+    """
+    if not Path(part).is_file():
+        raise unknown_part(name, part)
+    return read_text(Path(part)).split()
+
+
+def read_text(path: Path) -> str:
+    """A text file.
+
+    Raises:
+        DataError: it is missing, empty or not a text.
+    """
+    try:
+        text = path.read_text()
+    except (OSError, UnicodeDecodeError):
+        raise DataError(f"{_short(path)} is missing or cannot be read") from None
+    if not text.strip():
+        raise DataError(f"{_short(path)} is empty")
+    return text
+
+
+def read_boxes(path: Path) -> np.ndarray:
+    """(N, 4) float32 from lines of x,y,w,h.
+
+    Raises:
+        DataError: the file is missing, empty, or has other lines.
+    """
+    lines = read_text(path).split("\n")
+    try:
+        boxes: np.ndarray = np.loadtxt([line for line in lines if line.strip()], np.float32, delimiter=",", ndmin=2)
+    except ValueError:
+        boxes = np.empty((0, 0))
+    if boxes.shape[1] != 4:
+        raise DataError(f"{_short(path)} is not lines of x,y,w,h")
+    return boxes
+
+
+def read_flags(path: Path, count: int) -> np.ndarray:
+    """(count,) int from numbers parted by commas or line ends, one per frame.
+
+    Raises:
+        DataError: the file is missing or has another number of them.
+    """
+    try:
+        flags = np.array(read_text(path).replace(",", " ").split(), int)
+    except ValueError:
+        raise DataError(f"{_short(path)} is not made of whole numbers") from None
+    if len(flags) != count:
+        raise DataError(f"{_short(path)} has {len(flags)} numbers for {count} frames")
+    return flags
+
+
+def check_ends(frames: Frames) -> None:
+    """Looks for the first and the last picture of a sequence; the others are not looked for, which would take long.
+
+    Raises:
+        DataError: one is not there.
+    """
+    for path in (Path(frames[0].path), Path(frames[len(frames) - 1].path)):
+        if not path.exists():
+            raise DataError(f"{_short(path)} is annotated but missing")
+
+
+def drop_unusable(
+    boxes: np.ndarray, shown: np.ndarray, dropped: Counter[str], size: tuple[float, float] | None = None
+) -> np.ndarray:
+    """Boxes with NaN in place of those that cannot be used.
+
+    A box is dropped if it is not finite, has no area, or no part of it lies in the picture.
+
+    Args:
+        boxes: (N, 4) x, y, w, h; changed in place.
+        shown: (N,) bool; only boxes that ought to be good are counted, not those of targets that are out of view.
+        dropped: counts by reason, added to.
+        size: width and height of the picture, where they are known without opening it.
+    """
+    x, y, w, h = boxes.T
+    right, bottom = size or (np.inf, np.inf)
+    empty = ~(np.isfinite(boxes).all(1) & (w > 0) & (h > 0))
+    outside = ~empty & ((x >= right) | (y >= bottom) | (x + w <= 0) | (y + h <= 0))
+    for reason, bad in (("empty", empty), ("outside the picture", outside)):
+        if count := int((bad & shown).sum()):
+            dropped[reason] += count
+        boxes[bad] = np.nan
+    return boxes
+
+
+def _short(path: Path) -> str:
+    return "/".join(path.parts[-3:])

@@ -1,0 +1,120 @@
+"""Pictures and label masks on disk, read when they are drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import cv2
+import numpy as np
+
+from lockon.errors import PictureError
+
+PNG_HEADER = 8  # bytes before the first chunk
+
+
+@dataclass(frozen=True, slots=True)
+class PictureFile:
+    """A JPEG or PNG on disk: a file, or ``size`` bytes of one (an uncompressed tar) from ``offset`` on."""
+
+    path: str
+    offset: int = 0
+    size: int = -1
+
+    def read(self) -> bytes:
+        """The compressed picture.
+
+        Raises:
+            PictureError: the file cannot be read.
+        """
+        try:
+            with open(self.path, "rb") as file:
+                file.seek(self.offset)
+                return file.read(self.size)
+        except OSError as error:
+            raise PictureError(f"{self}: cannot be read: {error.strerror}") from None
+
+    def decode(self) -> np.ndarray:
+        """(H, W, 3) uint8 RGB.
+
+        Raises:
+            PictureError: the file cannot be read, or is corrupt.
+        """
+        try:
+            return decode(self.read())
+        except PictureError as error:
+            raise PictureError(f"{self}: {error}") from None
+
+    def labels(self) -> np.ndarray:
+        """(H, W) object numbers of an 8-bit grey or palette PNG; 0 is the background.
+
+        Raises:
+            PictureError: the file cannot be read, or is corrupt.
+        """
+        data = self.read()
+        labels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED) if data else None
+        if labels is None:
+            raise PictureError(f"{self}: not a readable PNG")
+        return labels if labels.ndim == 2 else _palette_numbers(labels, data)
+
+    def __str__(self) -> str:
+        return self.path + (f" (at byte {self.offset})" if self.offset else "")
+
+
+class Frames(Protocol):
+    """The pictures of a track in order; a tuple is one too."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, number: int, /) -> PictureFile: ...
+
+
+@dataclass(frozen=True, slots=True)
+class NumberedFrames:
+    """Files of one folder whose names are a pattern, such as ``{:08d}.jpg``, with ``numbers`` filled in."""
+
+    folder: str
+    pattern: str
+    numbers: Sequence[int] | np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def __getitem__(self, number: int, /) -> PictureFile:
+        return PictureFile(f"{self.folder}/{self.pattern.format(self.numbers[number])}")
+
+
+def decode(data: bytes) -> np.ndarray:
+    """JPEG or PNG bytes to (H, W, 3) uint8 RGB, in the orientation of the file's pixels, which annotations refer to.
+
+    Raises:
+        PictureError: not a picture, or one that ends too early.
+    """
+    flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if data else None
+    if image is None:
+        raise PictureError("a training picture is not a readable JPEG or PNG")
+    if data.startswith(b"\xff\xd8") and data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda"):
+        raise PictureError("a training picture ends too early")  # no end after its last scan; decoded, the rest is grey
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+
+def _palette_numbers(colours: np.ndarray, png: bytes) -> np.ndarray:
+    """(H, W) palette indices of a palette PNG that OpenCV has turned into (H, W, 3) BGR colours."""
+    code = colours[..., :3].astype(np.int64) @ (1, 1 << 8, 1 << 16)
+    palette = _palette(png)[:, ::-1].astype(np.int64) @ (1, 1 << 8, 1 << 16)
+    known, first = np.unique(palette, return_index=True)
+    place = np.searchsorted(known, code).clip(max=len(known) - 1)
+    return np.where(known[place] == code, first[place], 0)
+
+
+def _palette(png: bytes) -> np.ndarray:
+    """(N, 3) uint8 RGB."""
+    start = PNG_HEADER
+    while start + 8 <= len(png):
+        length, kind = int.from_bytes(png[start : start + 4], "big"), png[start + 4 : start + 8]
+        if kind == b"PLTE":
+            return np.frombuffer(png, np.uint8, length, start + 8).reshape(-1, 3)
+        start += 12 + length  # length, kind, data, checksum
+    raise PictureError("a mask is a colour picture; object numbers are an 8-bit grey or palette PNG")
