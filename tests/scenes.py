@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import tarfile
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import cv2
@@ -90,3 +91,19 @@ def write_folder(path: Path, files: dict[str, bytes]) -> Path:
         (path / name).parent.mkdir(parents=True, exist_ok=True)
         (path / name).write_bytes(data)
     return path
+
+
+def write_frames(folder: Path, pattern: str, numbers: Iterable[int]) -> list[Box]:
+    """Pictures of the moving disc under a pattern such as ``{:08d}.jpg``, the first as of picture 0; their boxes."""
+    folder.mkdir(parents=True, exist_ok=True)
+    boxes = []
+    for place, number in enumerate(numbers):
+        image, box = picture(place)
+        (folder / pattern.format(number)).write_bytes(jpeg(image))
+        boxes.append(box)
+    return boxes
+
+
+def box_lines(boxes: Iterable[Sequence[float]]) -> str:
+    """Boxes as lines of x,y,w,h."""
+    return "".join(",".join(f"{v:g}" for v in box) + "\n" for box in boxes)

@@ -158,7 +158,9 @@ def convert(
 @app.command()
 def train(
     recipe: Annotated[str, typer.Argument(help="Name of the recipe.")],
-    data: Annotated[list[str], typer.Option(help="NAME=PATH or NAME:PART=PATH of a data set, such as got10k:vot-train=GOT-10k.")],
+    data: Annotated[
+        list[str], typer.Option(help="NAME=PATH or NAME:PART=PATH of a data set, such as got10k:vot-train=GOT-10k.")
+    ],
     out: Annotated[Path, typer.Option(help="Folder for checkpoint, log and weights; goes on from what is there.")],
     device: DeviceOption = "auto",
     set_: Annotated[list[str] | None, typer.Option("--set", help="FIELD.FIELD=VALUE of the recipe.")] = None,

@@ -115,9 +115,9 @@ class Source:
     dropped: Mapping[str, int] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        parts = [f"{len(self.tracks)} tracks"] * bool(self.tracks) + [f"{len(self.stills)} pictures"] * bool(
-            self.stills
-        )
+        parts = [
+            f"{len(things)} {kind}" for things, kind in ((self.tracks, "tracks"), (self.stills, "pictures")) if things
+        ]
         parts += [f"{count} boxes left out ({reason})" for reason, count in self.dropped.items()]
         return f"{self.name}: {', '.join(parts)}"
 
@@ -132,9 +132,7 @@ def _shot(picture: PictureFile, box: np.ndarray | None, mask: np.ndarray | None,
         box = _bounds(mask, picture)
     x, y, w, h = (box * (width, height, width, height) if relative else box).tolist()
     if not (x < width and y < height and x + w > 0 and y + h > 0):
-        raise PictureError(
-            f"{picture}: box {x:g},{y:g},{w:g},{h:g} lies outside the picture, {width} x {height} pixels"
-        )
+        raise PictureError(f"{picture}: box {x:g},{y:g},{w:g},{h:g} lies outside it ({width} x {height} pixels)")
     return Shot(image, (x, y, w, h), mask)
 
 

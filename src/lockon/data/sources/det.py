@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import os
 from collections import Counter
 from pathlib import Path
@@ -11,7 +10,7 @@ import numpy as np
 
 from lockon.data.sources.base import Source, Still
 from lockon.data.sources.imagenet import read_xml
-from lockon.data.sources.layout import Layout, drop_unusable
+from lockon.data.sources.layout import Layout, drop_unusable, lister
 from lockon.data.sources.pictures import PictureFile
 from lockon.data.sources.registry import source
 from lockon.errors import DataError
@@ -31,10 +30,11 @@ def det(path: str, part: str) -> Source:
         if name.endswith(".xml")
     ]
     dropped: Counter[str] = Counter()
+    names_in = lister()
 
     def read(file: str) -> list[Still]:
         picture = pictures / Path(file).relative_to(root).with_suffix(".JPEG")
-        if picture.name not in _names(picture.parent):
+        if picture.name not in names_in(str(picture.parent)):
             raise DataError(f"{picture.parent.name}/{picture.name} is annotated but missing")
         size, targets = read_xml(Path(file))
         boxes = np.array([target.box for target in targets], np.float32).reshape(-1, 4)
@@ -42,9 +42,3 @@ def det(path: str, part: str) -> Source:
         return [Still(PictureFile(str(picture)), boxes)]
 
     return Source("det", layout.each(files, read, "pictures"), dropped=dropped)
-
-
-@functools.lru_cache(maxsize=1)
-def _names(folder: Path) -> frozenset[str]:
-    """Files of a folder; annotations come folder by folder, so one listing is kept."""
-    return frozenset(os.listdir(folder)) if folder.is_dir() else frozenset()

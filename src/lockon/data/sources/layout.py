@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -101,14 +103,14 @@ def read_boxes(path: Path) -> np.ndarray:
     Raises:
         DataError: the file is missing, empty, or has other lines.
     """
-    lines = read_text(path).split("\n")
+    text = read_text(path).strip()
     try:
-        boxes: np.ndarray = np.loadtxt([line for line in lines if line.strip()], np.float32, delimiter=",", ndmin=2)
+        numbers = [float(number) for number in text.replace(",", " ").split()]
     except ValueError:
-        boxes = np.empty((0, 0))
-    if boxes.shape[1] != 4:
+        numbers = []
+    if len(numbers) != 4 * len(text.splitlines()):
         raise DataError(f"{_short(path)} is not lines of x,y,w,h")
-    return boxes
+    return np.array(numbers, np.float32).reshape(-1, 4)
 
 
 def read_flags(path: Path, count: int) -> np.ndarray:
@@ -118,12 +120,22 @@ def read_flags(path: Path, count: int) -> np.ndarray:
         DataError: the file is missing or has another number of them.
     """
     try:
-        flags = np.array(read_text(path).replace(",", " ").split(), int)
+        flags = np.array([int(flag) for flag in read_text(path).replace(",", " ").split()])
     except ValueError:
         raise DataError(f"{_short(path)} is not made of whole numbers") from None
     if len(flags) != count:
         raise DataError(f"{_short(path)} has {len(flags)} numbers for {count} frames")
     return flags
+
+
+def lister() -> Callable[[str], frozenset[str]]:
+    """Gives the files of a folder, none if it is missing, and keeps the last listing: ask for one folder's together."""
+
+    @functools.lru_cache(maxsize=1)
+    def names_in(folder: str) -> frozenset[str]:
+        return frozenset(os.listdir(folder)) if os.path.isdir(folder) else frozenset()
+
+    return names_in
 
 
 def check_ends(frames: Frames) -> None:

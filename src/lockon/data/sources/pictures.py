@@ -91,12 +91,14 @@ def decode(data: bytes) -> np.ndarray:
     Raises:
         PictureError: not a picture, or one that ends too early.
     """
+    if data.startswith(b"\xff\xd8") and data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda"):
+        raise PictureError(
+            "a training picture ends too early"
+        )  # no end mark after its last scan; some OpenCVs fill it up
     flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
     image = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if data else None
     if image is None:
         raise PictureError("a training picture is not a readable JPEG or PNG")
-    if data.startswith(b"\xff\xd8") and data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda"):
-        raise PictureError("a training picture ends too early")  # no end after its last scan; decoded, the rest is grey
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 

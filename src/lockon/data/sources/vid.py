@@ -25,7 +25,7 @@ def vid(path: str, part: str) -> Source:
     """ImageNet VID: one track per trackid of a video, from its first to its last annotated frame.
 
     The target is visible where ``occluded`` is 0; frames between without the trackid have no box. There is one XML
-    file per frame (1.1 million in train), so reading takes minutes.
+    file per frame (1.1 million in train), so reading takes a minute or two.
     """
     layout = Layout("vid", Path(path), EXPECTED)
     root, pictures = layout.need(f"Annotations/VID/{part}"), layout.need(f"Data/VID/{part}")

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import csv
-import os
 from array import array
 from collections import Counter, defaultdict
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
 from lockon.data.sources.base import Source, Track
-from lockon.data.sources.layout import Layout, drop_unusable
+from lockon.data.sources.layout import Layout, drop_unusable, lister
 from lockon.data.sources.pictures import NumberedFrames
 from lockon.data.sources.registry import source
 from lockon.errors import DataError
@@ -38,16 +36,13 @@ def youtube_bb(path: str, part: str) -> Source:
     folder = layout.need(f"yt_bb_detection_{name}")
     renamed = layout.root / f"youtube_boundingboxes_detection_{name}.csv"
     segments = _read_table(renamed if renamed.exists() else layout.need(f"yt_bb_detection_{name}.csv"))
-    kinds = sorted({segment[0] for segment in segments})
     dropped: Counter[str] = Counter()
-    tracks: list[Track] = []
-    for kind in kinds:  # the names of one class's pictures at a time
-        place = folder / kind
-        there = set(os.listdir(place)) if place.is_dir() else set()
-        of_kind = {segment: rows for segment, rows in segments.items() if segment[0] == kind}
-        tracks += _tracks(place, of_kind, there, dropped)
-    if not tracks:
-        raise DataError(f"youtube-bb: none of the annotated pictures is in {folder}; expected: {EXPECTED}")
+    names_in = lister()
+
+    def read(segment: Segment) -> list[Track]:
+        return _read(folder / segment[0], segment, segments[segment], names_in(str(folder / segment[0])), dropped)
+
+    tracks = layout.each(sorted(segments), read, "segments with pictures")
     return Source("youtube-bb", tracks=tracks, dropped=dropped)
 
 
@@ -65,23 +60,22 @@ def _read_table(file: Path) -> dict[Segment, array[float]]:
     return dict(segments)
 
 
-def _tracks(
-    place: Path, segments: Mapping[Segment, array[float]], there: set[str], dropped: Counter[str]
+def _read(
+    place: Path, segment: Segment, numbers: array[float], names: frozenset[str], dropped: Counter[str]
 ) -> list[Track]:
-    tracks = []
-    for (kind, video, thing), numbers in segments.items():
-        rows = np.frombuffer(numbers).reshape(-1, 6)
-        rows = rows[np.argsort(rows[:, 0])]
-        frames = NumberedFrames(str(place), f"{video}_{{}}_{kind}_{thing}.jpg", rows[:, 0].astype(int))
-        found = np.array([os.path.basename(frames[n].path) in there for n in range(len(frames))])
-        if missing := int((~found).sum()):
-            dropped["no picture"] += missing
-        if found.any():
-            rows, present = rows[found], rows[found, 1] == 1
-            xmin, xmax, ymin, ymax = rows[:, 2:].T
-            boxes = np.column_stack([xmin, ymin, xmax - xmin, ymax - ymin]).astype(np.float32)
-            boxes[~present] = np.nan
-            boxes = drop_unusable(boxes, present, dropped, (1, 1))
-            frames = NumberedFrames(frames.folder, frames.pattern, rows[:, 0].astype(int))
-            tracks.append(Track(frames, boxes, boxes[:, 2] > 0, relative=True))
-    return tracks
+    """The segment as a track, if one of its pictures is among the names of its folder."""
+    kind, video, thing = segment
+    pattern = f"{video}_{{}}_{kind}_{thing}.jpg"
+    rows = np.frombuffer(numbers).reshape(-1, 6)
+    rows = rows[rows[:, 0].argsort()]
+    times, present = rows[:, 0].astype(int), rows[:, 1] == 1
+    there = np.array([pattern.format(time) in names for time in times])
+    if missing := int((present & ~there).sum()):
+        dropped["no picture"] += missing
+    if not there.any():
+        return []
+    xmin, xmax, ymin, ymax = rows[there, 2:].T
+    boxes = np.column_stack([xmin, ymin, xmax - xmin, ymax - ymin]).astype(np.float32)
+    boxes[~present[there]] = np.nan
+    boxes = drop_unusable(boxes, present[there], dropped, (1, 1))
+    return [Track(NumberedFrames(str(place), pattern, times[there]), boxes, boxes[:, 2] > 0, relative=True)]
