@@ -5,9 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lockon.data.sources import read_source
+from lockon.crops import CropSpec
+from lockon.data.pairs import PairConfig, PairDataset, PairSampler, pair_loader
+from lockon.data.sources import read_source, read_sources
 from lockon.data.sources.trackingnet import keyframes
 from lockon.errors import DataError
+from lockon.tracker import PairBatch
 from tests import scenes
 
 
@@ -155,3 +158,27 @@ def test_only_every_thirtieth_frame_of_trackingnet_was_annotated_by_people(tmp_p
     write_trackingnet(tmp_path, 0, frames=65)
     (track,) = read_source("trackingnet:0", [str(tmp_path)]).tracks
     assert np.flatnonzero(keyframes(track).visible).tolist() == [0, 30, 60, 64]
+
+
+def test_pairs_are_drawn_from_several_data_sets_in_worker_processes(tmp_path: Path) -> None:
+    write_got10k(tmp_path / "got10k")
+    write_lasot(tmp_path / "lasot")
+    write_trackingnet(tmp_path / "trackingnet", 4)
+    stills = scenes.write_folder(tmp_path / "stills", scenes.image_set())
+    data = {
+        "got10k": [str(tmp_path / "got10k")],
+        "lasot": [str(tmp_path / "lasot")],
+        "lasot:test": [str(tmp_path / "lasot")],
+        "trackingnet:4": [str(tmp_path / "trackingnet")],
+        "images": [str(stills)],
+    }
+    sampler = PairSampler(read_sources(data), PairConfig(), CropSpec(2, 64), CropSpec(4, 128))
+    assert [(s.name, len(s.tracks)) for s in sampler.mix.sources][1:] == [
+        ("images", 0),
+        ("lasot", 2),
+        ("trackingnet", 1),
+    ]
+    dataset = PairDataset(sampler, 16, seed=1)
+    here, there = (list(pair_loader(dataset, 8, 0, workers)) for workers in (0, 2))
+    for one, two in zip(here, there, strict=True):
+        assert all(bool((a == b).all()) for a, b in zip(PairBatch(*one), PairBatch(*two), strict=True))
