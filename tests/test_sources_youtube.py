@@ -3,6 +3,7 @@
 import json
 import struct
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -118,7 +119,7 @@ def test_a_mask_that_cannot_be_read_or_has_another_size_is_an_error_of_that_pict
     file = tmp_path / "train/Annotations/0a/00000.png"
     for data, says in [
         (file.read_bytes()[:40], "not a readable PNG"),
-        (scenes.png(np.zeros((4, 4, 3), np.uint8)), "a mask is a colour picture"),
+        (scenes.png(np.zeros((4, 4, 3), np.uint8)), "00000.png: a colour picture; masks are object numbers"),
         (scenes.png(np.ones((4, 4), np.uint8)), "160 x 120 pixels, its mask is of another size"),
     ]:
         file.write_bytes(data)
@@ -126,7 +127,9 @@ def test_a_mask_that_cannot_be_read_or_has_another_size_is_an_error_of_that_pict
             disc.shot(0)
 
 
-def test_numbers_of_grey_masks_are_read_as_they_are(tmp_path: Path) -> None:
-    labels = np.arange(12, dtype=np.uint8).reshape(3, 4)
-    (tmp_path / "a.png").write_bytes(scenes.png(labels))
-    assert np.array_equal(PictureFile(str(tmp_path / "a.png")).labels(), labels)
+@pytest.mark.parametrize("write", [scenes.png, palette_png])
+def test_masks_are_object_numbers_in_a_grey_or_palette_picture(write: Callable[..., bytes], tmp_path: Path) -> None:
+    labels = np.array([[0, 1, 1, 0], [2, 2, 0, 0], [1, 0, 0, 2]], np.uint8)
+    (tmp_path / "a.png").write_bytes(write(labels))
+    for number in range(4):
+        assert np.array_equal(PictureFile(str(tmp_path / "a.png")).mask(number), 255 * (labels == number))

@@ -38,7 +38,7 @@ class NumberedMasks:
     labels: PictureFile
 
     def __getitem__(self, number: int, /) -> np.ndarray:
-        return np.where(self.labels.labels() == number + 1, np.uint8(255), np.uint8(0))
+        return self.labels.mask(number + 1)
 
 
 @source("images")

@@ -46,17 +46,25 @@ class PictureFile:
         except PictureError as error:
             raise PictureError(f"{self}: {error}") from None
 
-    def labels(self) -> np.ndarray:
-        """(H, W) object numbers of an 8-bit grey or palette PNG; 0 is the background.
+    def mask(self, number: int) -> np.ndarray:
+        """(H, W) uint8, 255 where an 8-bit grey or palette PNG of object numbers has this one.
 
         Raises:
-            PictureError: the file cannot be read, or is corrupt.
+            PictureError: the file cannot be read, is corrupt, or has no object numbers.
         """
         data = self.read()
         labels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED) if data else None
         if labels is None:
             raise PictureError(f"{self}: not a readable PNG")
-        return labels if labels.ndim == 2 else _palette_numbers(labels, data)
+        if labels.ndim == 2:
+            return cv2.inRange(labels, number, number)
+        palette = _palette(data)  # OpenCV gives the colours in place of the numbers
+        if palette is None:
+            raise PictureError(f"{self}: a colour picture; masks are object numbers in an 8-bit grey or palette PNG")
+        if number >= len(palette):
+            return np.zeros(labels.shape[:2], np.uint8)
+        red, green, blue = palette[number].tolist()
+        return cv2.inRange(labels[..., :3], (blue, green, red), (blue, green, red))
 
     def __str__(self) -> str:
         return self.path + (f" (at byte {self.offset})" if self.offset else "")
@@ -91,10 +99,8 @@ def decode(data: bytes) -> np.ndarray:
     Raises:
         PictureError: not a picture, or one that ends too early.
     """
-    if data.startswith(b"\xff\xd8") and data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda"):
-        raise PictureError(
-            "a training picture ends too early"
-        )  # no end mark after its last scan; some OpenCVs fill it up
+    if data.startswith(b"\xff\xd8") and data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda"):  # no end after the last scan
+        raise PictureError("a training picture ends too early")  # some versions of OpenCV make up the rest
     flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
     image = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if data else None
     if image is None:
@@ -102,21 +108,12 @@ def decode(data: bytes) -> np.ndarray:
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 
-def _palette_numbers(colours: np.ndarray, png: bytes) -> np.ndarray:
-    """(H, W) palette indices of a palette PNG that OpenCV has turned into (H, W, 3) BGR colours."""
-    code = colours[..., :3].astype(np.int64) @ (1, 1 << 8, 1 << 16)
-    palette = _palette(png)[:, ::-1].astype(np.int64) @ (1, 1 << 8, 1 << 16)
-    known, first = np.unique(palette, return_index=True)
-    place = np.searchsorted(known, code).clip(max=len(known) - 1)
-    return np.where(known[place] == code, first[place], 0)
-
-
-def _palette(png: bytes) -> np.ndarray:
-    """(N, 3) uint8 RGB."""
+def _palette(png: bytes) -> np.ndarray | None:
+    """(N, 3) uint8 RGB of a PNG, if it has a palette."""
     start = PNG_HEADER
     while start + 8 <= len(png):
         length, kind = int.from_bytes(png[start : start + 4], "big"), png[start + 4 : start + 8]
         if kind == b"PLTE":
             return np.frombuffer(png, np.uint8, length, start + 8).reshape(-1, 3)
         start += 12 + length  # length, kind, data, checksum
-    raise PictureError("a mask is a colour picture; object numbers are an 8-bit grey or palette PNG")
+    return None

@@ -27,7 +27,7 @@ class ObjectMasks:
     number: int
 
     def __getitem__(self, frame: int, /) -> np.ndarray:
-        return np.where(self.labels[frame].labels() == self.number, np.uint8(255), np.uint8(0))
+        return self.labels[frame].mask(self.number)
 
 
 @source("youtube-vos", "train")
