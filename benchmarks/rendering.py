@@ -22,7 +22,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from lockon.data.sources import Still, decode, read_images
+from lockon.data.sources import PictureFile, Still, read_images
 from lockon.errors import DataError
 
 Array = NDArray[np.float64]
@@ -76,7 +76,7 @@ class Cutout:
 class Pictures:
     """What videos are made of: photographs, and cutouts by the set that they come from."""
 
-    photos: list[bytes]
+    photos: list[PictureFile]
     sets: list[list[Cutout]]
 
 
@@ -164,7 +164,7 @@ def read_pictures(patterns: Sequence[str]) -> Pictures:
 
 def cut_out(still: Still, number: int) -> Cutout | None:
     """Object ``number`` of a picture, if it is whole, large enough to be shown and not of one plain colour."""
-    if still.mask is None or min(still.boxes[number][2:]) < 40:
+    if still.masks is None or not (still.boxes[number, 2:] >= 40).all():
         return None
     shot = still.shot(number)
     if shot.mask is None:
@@ -238,7 +238,7 @@ def _draw(kind: str, pictures: Pictures, rng: Generator) -> Scene:
     light = np.exp(0.15 * _drift(rng, frames, 70) + 0.05 * _drift(rng, frames, 90, 3))
     grain = rng.standard_normal((HEIGHT + 32, WIDTH + 32, 3), np.float32) * rng.uniform(1, 4)
     actors = [*front, *actors[:behind], target, *actors[behind:]]
-    return Scene(decode(_pick(pictures.photos, rng)), camera, actors, len(front) + behind, light, grain)
+    return Scene(_pick(pictures.photos, rng).decode(), camera, actors, len(front) + behind, light, grain)
 
 
 def _pick(items: Sequence[Item], rng: Generator) -> Item:
@@ -360,7 +360,7 @@ def _actor(image: np.ndarray, size: float, path: Array, rng: Generator) -> Actor
 
 def _wall(pictures: Pictures, place: Array, width: float, frames: int, rng: Generator) -> Actor:
     """A piece of a photograph that stands still in the world, higher than the view."""
-    photo = decode(_pick(pictures.photos, rng))
+    photo = _pick(pictures.photos, rng).decode()
     size = (round(width), round(1.6 * HEIGHT))
     across = min(photo.shape[1], round(size[0] / size[1] * photo.shape[0]))
     left = rng.integers(photo.shape[1] - across + 1)
