@@ -15,6 +15,7 @@ from lockon.models.aiatrack import (
     AiATrack,
     AiATrackConfig,
     InnerAttention,
+    Proposals,
     References,
     RefinedAttention,
     aiatrack,
@@ -318,6 +319,15 @@ def test_a_pair_without_its_target_has_no_part_in_the_loss() -> None:
     none = model.loss_on(batch._replace(present=torch.zeros(3, dtype=torch.bool)), proposals)
     none["total"].backward()
     assert torch.isfinite(none["total"])
+
+
+def test_a_model_that_judges_absence_learns_that_no_box_fits() -> None:
+    model, batch = small(judge_absent=True).train(), pairs()
+    proposals = draw_proposals(batch.boxes, model.config)
+    gone = batch._replace(present=torch.tensor([True, False, True]))
+    told = Proposals(proposals.boxes, proposals.quality.clone())
+    told.quality[1] = -1
+    torch.testing.assert_close(model.loss_on(gone, proposals)["quality"], model.loss_on(batch, told)["quality"])
 
 
 def test_one_template_is_both_long_and_short_term_reference() -> None:

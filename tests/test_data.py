@@ -1,12 +1,13 @@
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
 
 from lockon.crops import CropSpec
-from lockon.data.augment import Jitter, Light, occlude, paste, place, reframe, relight, scene
+from lockon.data.augment import Jitter, Light, bend, double, occlude, paste, place, reframe, relight, scene
 from lockon.data.pairs import PairConfig, PairDataset, PairSampler, pair_loader
 from lockon.data.sources import Shot, read_clips, read_images, read_sources
 from lockon.errors import DataError
@@ -241,3 +242,49 @@ def test_pairs_bring_the_targets_mask_where_it_is_asked_for(tmp_path: Path) -> N
             assert pair.masks.any()
         else:
             assert not pair.masks.any()
+
+
+def disc(size: int = 96) -> Shot:
+    """A red disc with its mask on grey."""
+    mask = np.zeros((size, size), np.uint8)
+    cv2.circle(mask, (48, 48), 16, 255, -1)
+    image = np.where(mask[..., None] > 0, np.array([220, 20, 20], np.uint8), np.uint8(90))
+    return Shot(image, (32.0, 32.0, 33.0, 33.0), mask)
+
+
+def test_a_bent_target_keeps_a_box_that_fits() -> None:
+    apart = []
+    for seed in range(20):
+        placed = place(disc(), SEARCH, Jitter(bend=0.05), False, np.random.default_rng(seed))
+        assert placed.mask is not None
+        x, y, w, h = cv2.boundingRect((placed.mask > 127).astype(np.uint8))
+        np.testing.assert_allclose(placed.box, (x, y, w, h), atol=2.5)
+        apart.append((w, h))
+    assert len(set(apart)) > 5  # each its own shape
+
+
+def test_a_field_of_nothing_bends_nothing() -> None:
+    placed = place(disc(), SEARCH, Jitter(), False, np.random.default_rng(0))
+    same = bend(placed, np.array([[40.0, 40.0], [80.0, 70.0]]), 0.0, np.random.default_rng(0))
+    assert np.array_equal(same.image, placed.image)
+    assert same.box == (40, 40, 40, 30)
+
+
+def test_a_look_alike_stands_beside_the_target_and_behind_it() -> None:
+    placed = place(disc(), SEARCH, Jitter(), False, np.random.default_rng(0))
+    assert placed.mask is not None
+    inside = cv2.erode(placed.mask, np.ones((5, 5))) > 0
+    changed = []
+    for seed in range(10):
+        doubled = double(placed, np.random.default_rng(seed))
+        assert doubled.box == placed.box
+        assert np.array_equal(doubled.image[inside], placed.image[inside])
+        changed.append((doubled.image != placed.image).any(-1).sum() / inside.sum())
+    assert min(changed) > 0.3
+
+
+def test_pairs_show_look_alikes_only_when_asked(tmp_path: Path) -> None:
+    plain, doubled = sampler(tmp_path), sampler(tmp_path, replace(CALM, doubled=1.0))
+    one, two = (s.draw(np.random.default_rng(3)) for s in (plain, doubled))
+    assert torch.equal(one.templates, two.templates)
+    assert not torch.equal(one.search, two.search)

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from lockon.nn.resnet import ResNet, ResNetConfig
+from lockon.nn.resnet import TINY, ResNet, ResNetConfig
 
 SIAMRPN = ResNetConfig(
     (3, 4, 6, 3), (64, 128, 256, 512), (1, 2, 1, 1), (1, 1, 2, 4), frozen_norm=False, style="siamrpn"
@@ -30,3 +30,21 @@ def test_the_last_of_the_outputs_is_what_forward_gives(style: str) -> None:
     trunk, picture = ResNet(config).eval(), torch.rand(1, 3, 64, 64)
     *_, last = trunk.outputs(picture)
     assert torch.equal(trunk(picture), last)
+
+
+def test_merged_stages_come_out_one_after_another_at_the_finer_resolution() -> None:
+    trunk, picture = ResNet(TINY).eval(), torch.rand(1, 3, 64, 96)
+    *_, fine, coarse = trunk.outputs(picture)
+    out = trunk(picture)
+    assert out.shape == (1, TINY.channels, 64 // TINY.stride, 96 // TINY.stride) == (1, 64 + 128, 8, 12)
+    assert torch.equal(out[:, :64], fine)
+    torch.testing.assert_close(out[:, 64:].mean((2, 3)), coarse.mean((2, 3)), atol=0.1, rtol=0.1)
+
+
+@pytest.mark.parametrize("prefix", ["", "backbone.", "backbone.patch_embed.trunk."])
+def test_a_trunk_takes_its_weights_from_a_classifier_or_a_tracker(prefix: str) -> None:
+    trunk = ResNet(TINY)
+    given = {f"{prefix}{name}": value for name, value in trunk.state_dict().items()}
+    others = {"head.weight": torch.zeros(3)} if prefix else {"fc.weight": torch.zeros(3), "layer4.0": torch.zeros(3)}
+    taken = trunk.published(given | others)
+    assert taken.keys() == trunk.state_dict().keys()

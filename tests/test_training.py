@@ -61,6 +61,12 @@ def test_wrong_overrides_are_explained(override: str, says: str) -> None:
         get_recipe("stark-tiny", [override])
 
 
+def test_a_choice_of_words_is_named_when_another_is_given() -> None:
+    assert model_settings(get_recipe("aiatrack-tiny", ["config=short_term=mixed"]))["short_term"] == "mixed"
+    with pytest.raises(DataError, match="expected separate or mixed or none"):
+        model_settings(get_recipe("aiatrack-tiny", ["config=short_term=all"]))
+
+
 def test_an_unknown_recipe_gets_the_closest() -> None:
     with pytest.raises(DataError, match="did you mean stark-tiny"):
         get_recipe("stark-tini")

@@ -28,6 +28,8 @@ class Jitter:
         scale: standard deviation of the logarithm of the size.
         rotation: standard deviation in degrees.
         aspect: standard deviation of the logarithm of the change of width against height.
+        bend: standard deviation of a smooth field of displacements, as of a body that moves its limbs, in units of
+            sqrt(w * h).
     """
 
     shift: float = 0.0
@@ -35,6 +37,7 @@ class Jitter:
     scale: float = 0.0
     rotation: float = 0.0
     aspect: float = 0.0
+    bend: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,34 @@ def place(shot: Shot, spec: CropSpec, jitter: Jitter, flip: bool, rng: Generator
     mask = None if shot.mask is None else cv2.warpAffine(shot.mask, matrix, size, flags=cv2.INTER_LINEAR)
     x, y = centre - zoom * (high - low) / 2
     w, h = zoom * (high - low)
-    return Placed(image, inside < 255, (x, y, w, h), mask)
+    placed = Placed(image, inside < 255, (x, y, w, h), mask)
+    if not jitter.bend:
+        return placed
+    return bend(placed, zoom * (outline - (low + high) / 2) + centre, jitter.bend * extent * zoom, rng)
+
+
+def bend(target: Placed, outline: np.ndarray, strength: float, rng: Generator) -> Placed:
+    """The patch under a smooth field of displacements.
+
+    Args:
+        outline: (N, 2) points around the target in patch pixels; their new bounds are the new box.
+        strength: standard deviation of the displacements in pixels.
+    """
+    size = target.image.shape[0]
+    coarse = rng.normal(0, strength, (5, 5, 2)).astype(np.float32)
+    field = cv2.resize(coarse, (size, size), interpolation=cv2.INTER_CUBIC)
+    grid = np.stack(np.meshgrid(*[np.arange(size, dtype=np.float32)] * 2), axis=-1)
+    across, down = cv2.split(grid - field)
+    x, y = np.clip(outline, 0, size - 1).astype(int).T
+    moved = outline + field[y, x]
+    low, high = moved.min(0), moved.max(0)
+
+    def warp(image: np.ndarray, border: int) -> np.ndarray:
+        return cv2.remap(image, across, down, cv2.INTER_LINEAR, borderMode=border)
+
+    padding = warp(target.padding.astype(np.uint8), cv2.BORDER_REPLICATE) > 0
+    mask = None if target.mask is None else warp(target.mask, cv2.BORDER_REPLICATE)
+    return Placed(warp(target.image, cv2.BORDER_REPLICATE), padding, (*low, *(high - low)), mask)
 
 
 def jitter_box(
@@ -144,6 +174,36 @@ def surround(target: Placed, scene: np.ndarray) -> Placed:
     """Another picture where the patch reaches beyond the target's own."""
     image = np.where(target.padding[..., None], scene, target.image)
     return Placed(image, np.zeros_like(target.padding), target.box, target.mask)
+
+
+def double(target: Placed, rng: Generator) -> Placed:
+    """A look-alike beside the target, and behind it: its own picture, mirrored or not, in other colours.
+
+    A target without a mask is taken for the ellipse in its box.
+    """
+    size = target.image.shape[0]
+    x, y, w, h = target.box
+    mask = target.mask
+    if mask is None:
+        mask = np.zeros((size, size), np.uint8)
+        middle, axes = (round(x + w / 2), round(y + h / 2)), (max(1, round(w / 2)), max(1, round(h / 2)))
+        cv2.ellipse(mask, middle, axes, 0, 0, 360, 255, -1)
+        mask = cv2.GaussianBlur(mask, (0, 0), max(0.5, 0.04 * math.sqrt(w * h)))
+    zoom = math.exp(rng.normal(0, 0.2))
+    turn = rng.uniform(0, 2 * math.pi)
+    away = rng.uniform(0.75, 1.4) * np.array([w * math.cos(turn), h * math.sin(turn)])
+    mirror = -zoom if rng.random() < 0.5 else zoom
+    centre = np.array([x + w / 2, y + h / 2])
+    linear = np.diag([mirror, zoom])
+    matrix = np.column_stack([linear, centre + away - linear @ centre])
+    gains = np.exp(rng.normal(0, 0.35, 3)) * math.exp(rng.normal(0, 0.2))
+    other = cv2.warpAffine(target.image, matrix, (size, size), flags=cv2.INTER_LINEAR) * gains
+    if rng.random() < 0.3:
+        other = other[..., rng.permutation(3)]
+    there = cv2.warpAffine(mask, matrix, (size, size), flags=cv2.INTER_LINEAR)
+    alpha = np.minimum(there, 255 - mask).astype(np.float32)[..., None] / 255
+    image = alpha * np.clip(other, 0, 255) + (1 - alpha) * target.image
+    return Placed(np.round(image).astype(np.uint8), target.padding & (alpha[..., 0] < 0.5), target.box, target.mask)
 
 
 def scene(image: np.ndarray, size: int, rng: Generator) -> np.ndarray:

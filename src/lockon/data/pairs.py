@@ -13,7 +13,7 @@ from numpy.random import Generator
 from torch.utils.data import DataLoader, Dataset, Subset
 
 from lockon.crops import CropSpec
-from lockon.data.augment import Jitter, Light, Placed, occlude, paste, place, reframe, relight, scene, surround
+from lockon.data.augment import Jitter, Light, Placed, double, occlude, paste, place, reframe, relight, scene, surround
 from lockon.data.damage import Damage
 from lockon.data.mix import Mix
 from lockon.data.sources import Shot, Source, Still
@@ -36,6 +36,7 @@ class PairConfig:
             picture around it; targets that fill their frame are common, so most of the padding stays.
         absent: share of pairs whose search patch does not show the target: in ``hidden`` of these it is covered
             altogether, in the rest the patch is of something else.
+        doubled: share of the search patches that show a second target beside the first, of other colours.
         occluded: share of search patches in which a part of the target is hidden.
         reframed: share of pairs from clips whose frames are cut closer around the target, as if it filled them.
         smallest: objects with a side below this many pixels are not drawn.
@@ -51,6 +52,7 @@ class PairConfig:
     surrounded: float = 0.3
     absent: float = 0.08
     hidden: float = 0.0
+    doubled: float = 0.0
     occluded: float = 0.15
     reframed: float = 0.4
     max_gap: int = 60
@@ -118,6 +120,8 @@ class PairSampler:
                 template = paste(template, scene(self._picture(rng), self.template.size, rng))
         elif narrow:
             search = surround(search, scene(self._picture(rng), self.search.size, rng))
+        if c.doubled and rng.random() < c.doubled:
+            search = double(search, rng)
         if hidden or rng.random() < c.occluded:
             search = occlude(search, scene(self._picture(rng), self.search.size, rng), rng, whole=hidden)
         templates = [template, *(place(shot, self.template, c.template, flip, rng) for shot in newer)]

@@ -34,7 +34,7 @@ from lockon.nn.images import Normalise
 from lockon.nn.losses import box_loss
 from lockon.nn.position import sine_position
 from lockon.nn.precision import full
-from lockon.nn.resnet import ResNet, ResNetConfig
+from lockon.nn.resnet import TINY, ResNet, ResNetConfig
 from lockon.nn.roi import precise_roi_pool
 from lockon.tracker import PairBatch, Result, State, TrackingModel
 
@@ -68,6 +68,8 @@ class AiATrackConfig:
         spreads: their standard deviations, relative to the target's size; one is drawn for each proposal.
         min_iou, tries, shrink: a proposal below this IoU is drawn again, up to this often in all, each time with its
             deviation multiplied by ``shrink``.
+        judge_absent: whether pairs that do not show the target, which the paper does not have, teach the IoU head that
+            no box fits.
     """
 
     crop: CropSpec = CropSpec(5.0, 320)
@@ -98,6 +100,7 @@ class AiATrackConfig:
     min_iou: float = 0.1
     tries: int = 10
     shrink: float = 0.9
+    judge_absent: bool = False
 
     @property
     def grid(self) -> int:
@@ -446,7 +449,7 @@ class AiATrack(TrackingModel):
         """The loss with given proposals for the IoU head.
 
         The first of a target's templates is its long-term reference, the others are short-term ones; where there is
-        but one, it is both. Pairs that do not show the target have no part in the loss.
+        but one, it is both. Pairs that do not show the target have no part in the box's loss.
         """
         templates = [self.memorize(*batch.template(index)) for index in range(batch.templates.shape[1])]
         short = [] if self.config.short_term == "none" else templates[1:] or templates
@@ -455,7 +458,9 @@ class AiATrack(TrackingModel):
         corners = self.box_head(features).boxes
         iou = self.iou_head(features, xywh_to_xyxy(proposals.boxes))
         here = batch.present
-        return tracking_loss(corners[here], batch.boxes[here], iou[here], proposals.quality[here], self.config)
+        judged = here | self.config.judge_absent
+        quality = proposals.quality.where(here[:, None], -1.0)
+        return tracking_loss(corners[here], batch.boxes[here], iou[judged], quality[judged], self.config)
 
 
 def target_map(boxes: Tensor, grid: int) -> Tensor:
@@ -547,8 +552,11 @@ def official_name(name: str) -> str:
     return re.sub(r"^box_head\.conv(\d)_(tl|br)\.", lambda m: f"box_head.{m[2]}.{int(m[1]) - 1}.", name)
 
 
+PAPER = "AiATrack, ECCV 2022, arXiv 2207.09603"
+
+
 @register(
-    paper="AiATrack, ECCV 2022, arXiv 2207.09603",
+    paper=PAPER,
     official_name=official_name,
     settings={
         "got10k": {"cache": 80, "references": 4},
@@ -582,3 +590,21 @@ def official_name(name: str) -> str:
 def aiatrack() -> AiATrack:
     """AiATrack: ResNet-50 to its third stage, three encoder layers, one decoder layer."""
     return AiATrack(AiATrackConfig())
+
+
+@register(paper=PAPER, official_name=official_name)
+def aiatrack_tiny() -> AiATrack:
+    """AiATrack's design at a size that runs in real time on two CPU cores."""
+    return AiATrack(
+        AiATrackConfig(
+            crop=CropSpec(4.0, 160),
+            backbone=replace(TINY, merged=1),
+            dim=128,
+            feedforward=384,
+            encoder_layers=1,
+            dropout=0.0,
+            match=32,
+            head=(96, 48, 24),
+            judge_absent=True,
+        )
+    )

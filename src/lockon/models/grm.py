@@ -23,6 +23,7 @@ from lockon.crops import CropSpec
 from lockon.models import register
 from lockon.models.ostrack import OneStream, OneStreamConfig, OneStreamPrediction, official_name
 from lockon.nn.precision import full
+from lockon.nn.resnet import TINY
 from lockon.nn.vit import VIT_LARGE, Attention, Block, ViTConfig, attention_logits
 
 Pooling = Literal["allmax", "allavg", "roimax", "roiavg"]
@@ -40,6 +41,7 @@ class GrmConfig(OneStreamConfig):
         pooling: how the predictor sums up the template: maximum or mean over all its tokens ("allmax", "allavg") or
             over those of the target, all others counting as zeros ("roimax", "roiavg").
         late: the predictor's first layer is one map for the search token and one for the template, added.
+        predictor: widths of its hidden layers.
         threshold: a token is chosen, when tracking, if its probability of belonging to the search patch alone is below
             this; 0 leaves the choice to the larger probability.
         ratio: at least this share of the tokens, the likeliest ones, is chosen when tracking.
@@ -52,6 +54,7 @@ class GrmConfig(OneStreamConfig):
     undivided: int = 1
     pooling: Pooling = "allmax"
     late: bool = False
+    predictor: tuple[int, int] = (384, 192)
     threshold: float = 0.0
     ratio: float = 0.0
     grouped: bool = False
@@ -227,8 +230,9 @@ class DividedBlock(Block):
 
     attn: DividedAttention
 
-    def __init__(self, vit: ViTConfig, number: int, late: bool) -> None:
-        super().__init__(vit, number, DividedAttention(vit.dim, vit.heads, late))
+    def __init__(self, config: GrmConfig, number: int) -> None:
+        vit = config.vit
+        super().__init__(vit, number, DividedAttention(vit.dim, vit.heads, config.late, config.predictor))
 
     def forward(  # type: ignore[override]  # a plain block divides nothing
         self, x: Tensor, target: Tensor, config: GrmConfig, noise: Tensor | None = None
@@ -247,7 +251,7 @@ class Grm(OneStream):
     def __init__(self, config: GrmConfig) -> None:
         vit = config.vit
         plain = vit.depth if config.division == "none" else config.undivided
-        blocks = [Block(vit, n) if n < plain else DividedBlock(vit, n, config.late) for n in range(vit.depth)]
+        blocks = [Block(vit, n) if n < plain else DividedBlock(config, n) for n in range(vit.depth)]
         super().__init__(config, blocks)
 
     def find_target(self, boxes: Tensor) -> Tensor:
@@ -357,3 +361,17 @@ def grm_base_256() -> Grm:
 def grm_large_320() -> Grm:
     """GRM-L320: ViT-L/16 on a search patch of 320 pixels."""
     return Grm(GrmConfig(search=CropSpec(5.0, 320), vit=VIT_LARGE))
+
+
+@register(paper=PAPER, official_name=official_name)
+def grm_tiny() -> Grm:
+    """GRM's design at a size that runs in real time on two CPU cores: a small transformer on a convolutional trunk."""
+    return Grm(
+        GrmConfig(
+            template=CropSpec(2.0, 80),
+            search=CropSpec(4.0, 160),
+            vit=ViTConfig(dim=144, depth=6, heads=3, feedforward=432, drop_path=0.0, trunk=TINY),
+            predictor=(72, 36),
+            head=(96, 48, 24),
+        )
+    )

@@ -27,6 +27,7 @@ from lockon.models import register
 from lockon.nn.heads import CenterHead, centered_boxes
 from lockon.nn.images import Normalise
 from lockon.nn.losses import box_loss, center_loss, center_map
+from lockon.nn.resnet import ResNet
 from lockon.nn.vit import Block, PatchEmbed, ViTConfig, attention_logits, init_vit, resize_positions
 from lockon.tracker import PairBatch, Result, State, TrackingModel
 
@@ -110,10 +111,13 @@ class Backbone(nn.Module):
     def published(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The weights of a vision transformer that was pretrained on pictures (MAE's, or DeiT's) as those of this one.
 
-        The table of positions is resized for both patches. Classifier and decoder fall away; what only trackers have
-        (GRM's division) is added as it stands here.
+        With a convolutional trunk, they are the trunk's. The table of positions is resized for both patches. Classifier
+        and decoder fall away; what only trackers have (GRM's division) is added as it stands here.
         """
         own = self.state_dict()
+        trunk = self.patch_embed.trunk
+        if isinstance(trunk, ResNet):  # the transformer on it is the tracker's own
+            return own | {f"patch_embed.trunk.{name}": value for name, value in trunk.published(tensors).items()}
         fitting = {name: value for name, value in own.items() if "divide" in name or name == "pos_embed"}
         fitting |= {name: value for name, value in tensors.items() if name in own and name != "pos_embed"}
         if "pos_embed" in tensors:

@@ -27,7 +27,7 @@ from lockon.masks import outline, place_mask
 from lockon.models import register
 from lockon.nn.anchors import cosine_window, decode, encode, make_anchors, move_boxes
 from lockon.nn.deform import DeformConv, DeformRoIPool
-from lockon.nn.resnet import ResNet, ResNetConfig
+from lockon.nn.resnet import TINY, ResNet, ResNetConfig
 from lockon.tracker import PairBatch, Result, State, TrackingModel
 
 SPREAD = (0.1, 0.1, 0.2, 0.2)  # what the box head's four outputs are multiplied by
@@ -141,6 +141,12 @@ class SiamAttnPrediction(NamedTuple):
 
 
 # The network
+
+
+def _resized(x: Tensor, like: Tensor) -> Tensor:
+    """(B, C, h, w) at the resolution of another map; where stages dilate, as in the paper, all have the same."""
+    size = like.shape[2:]
+    return x if x.shape[2:] == size else F.interpolate(x, size, mode="bilinear", align_corners=False)
 
 
 class ConvNorm(nn.Module):
@@ -412,7 +418,7 @@ class SiamAttn(TrackingModel):
         """Stem and first stage, and the levels; the network knows BGR, not normalised."""
         stages = list(self.backbone.outputs(images.flip(1).to(self.backbone.conv1.weight.dtype)))
         levels = [neck(x) for neck, x in zip(self.neck, stages[-self.config.levels :], strict=True)]
-        return stages[:2], levels
+        return stages[:2], [_resized(x, levels[0]) for x in levels]
 
     def _anchors(self, size: int, centre: float = 0.0) -> Tensor:
         return make_anchors(self.config.stride, self.config.ratios, self.config.scale, size, centre)
@@ -788,8 +794,11 @@ VOT = {"penalty": 0.1, "window": 0.25, "rate": 0.45, "mask_above": 0.2}
 OTB = {"penalty": 0.2, "window": 0.35, "rate": 0.5, "mask_above": 0.2}
 
 
+PAPER = "SiamAttn, CVPR 2020, arXiv 2004.06711"
+
+
 @register(
-    paper="SiamAttn, CVPR 2020, arXiv 2004.06711",
+    paper=PAPER,
     official_name=official_name,
     settings={"vot2018": VOT, "otb2015": OTB},
     results={"VOT2016 EAO": "0.537", "VOT2018 EAO": "0.470"},
@@ -798,3 +807,26 @@ OTB = {"penalty": 0.2, "window": 0.35, "rate": 0.5, "mask_above": 0.2}
 def siamattn() -> SiamAttn:
     """SiamAttn: dilated ResNet-50, refinement and masks; the settings are VOT2018's."""
     return SiamAttn(SiamAttnConfig())
+
+
+@register(paper=PAPER, official_name=official_name)
+def siamattn_tiny() -> SiamAttn:
+    """SiamAttn's design at a size that runs in real time on two CPU cores, on two levels of a small trunk."""
+    return SiamAttn(
+        SiamAttnConfig(
+            template=CropSpec(1.0, 80, 0.5),
+            search=CropSpec(2.0, 160, 0.5),
+            backbone=TINY,
+            levels=2,
+            dim=64,
+            cells=6,
+            scale=5,
+            key_dim=16,
+            mask_cells=8,
+            mask_convs=2,
+            hidden=128,
+            box_hidden=128,
+            frozen=(),
+            rois=4,
+        )
+    )

@@ -32,7 +32,7 @@ from lockon.nn.attention import MultiHeadAttention
 from lockon.nn.images import Normalise
 from lockon.nn.position import LearnedPosition
 from lockon.nn.precision import full
-from lockon.nn.resnet import Bottleneck, Window3x3
+from lockon.nn.resnet import TINY, Bottleneck, ResNet, ResNetConfig, Window3x3
 from lockon.nn.swin import Swin, SwinConfig
 from lockon.tracker import PairBatch, Result, State, TrackingModel
 
@@ -43,7 +43,7 @@ class SparsettConfig:
 
     Attributes:
         template, search: crops; both show the target at the same scale.
-        backbone: the Swin trunk; its stride is the size of a cell in pixels.
+        backbone: the trunk, a Swin in the paper; its stride is the size of a cell in pixels.
         dim, heads, feedforward, encoder_layers, decoder_layers, dropout: the transformer ("target focus network").
         top_k: how many keys a search token attends to in the decoder's self-attention; None for all of them.
         head: "double", or only the "fc" or the "conv" branch of it ("double-head predictor").
@@ -59,7 +59,7 @@ class SparsettConfig:
 
     template: CropSpec = CropSpec(1.0, 127, 0.5, "mean", "warped")
     search: CropSpec = CropSpec(289 / 127, 289, 0.5, "mean", "warped")
-    backbone: SwinConfig = field(default_factory=SwinConfig)
+    backbone: SwinConfig | ResNetConfig = field(default_factory=SwinConfig)
     dim: int = 256
     heads: int = 8
     feedforward: int = 2048
@@ -347,7 +347,7 @@ class Sparsett(TrackingModel):
         template, search = (_cells(spec, c.backbone.stride) for spec in (c.template, c.search))
         if c.top_k is not None and not 0 < c.top_k <= search**2:
             raise ModelError(f"top_k={c.top_k}: a search token can attend to 1 to {search**2} tokens")
-        self.backbone = Swin(c.backbone)
+        self.backbone = Swin(c.backbone) if isinstance(c.backbone, SwinConfig) else ResNet(c.backbone)
         self.adjust_template = ConvNorm(c.backbone.channels, c.dim, bias=True, eps=1e-3)
         self.adjust_search = ConvNorm(c.backbone.channels, c.dim, bias=True, eps=1e-3)
         self.encoder = Neck((EncoderLayer(c) for _ in range(c.encoder_layers)), template, c.dim)
@@ -693,8 +693,11 @@ def official_name(name: str) -> str:
     return name
 
 
+PAPER = "SparseTT, IJCAI 2022, arXiv 2205.03776"
+
+
 @register(
-    paper="SparseTT, IJCAI 2022, arXiv 2205.03776",
+    paper=PAPER,
     official_name=official_name,
     settings={
         "otb2015": {"test_lr": 0.626, "window_influence": 0.2549, "penalty_k": 0.053},
@@ -718,3 +721,23 @@ def official_name(name: str) -> str:
 def sparsett() -> Sparsett:
     """SparseTT: Swin-Tiny to its third stage."""
     return Sparsett(SparsettConfig())
+
+
+@register(paper=PAPER, official_name=official_name)
+def sparsett_tiny() -> Sparsett:
+    """SparseTT's design at a size that runs in real time on two CPU cores, on a small convolutional trunk."""
+    return Sparsett(
+        SparsettConfig(
+            template=CropSpec(1.0, 80, 0.5),
+            search=CropSpec(2.0, 160, 0.5),
+            backbone=TINY,
+            dim=96,
+            heads=2,
+            feedforward=256,
+            encoder_layers=1,
+            decoder_layers=1,
+            dropout=0.0,
+            head_dim=128,
+            blocks=2,
+        )
+    )

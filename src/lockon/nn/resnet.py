@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -26,6 +27,8 @@ class ResNetConfig:
             blocks do not pad, so that a cell sees the same wherever it lies; there the first block of a dilated stage
             has half the stage's dilation, and a stage that strides or dilates begins with a 3x3 shortcut.
         frozen_stages: the last stage whose parameters do not train: 0 the stem, 1 ``layer1``, ...; -1 if all train.
+        merged: the last so many stages come out together, one channel after another, at the resolution of the first of
+            them: fine detail and wide sight for small networks.
     """
 
     layers: tuple[int, ...] = (3, 4, 6)
@@ -37,6 +40,7 @@ class ResNetConfig:
     frozen_norm: bool = True
     frozen_stages: int = -1
     style: Literal["torchvision", "siamrpn"] = "torchvision"
+    merged: int = 1
 
     @property
     def outputs(self) -> tuple[int, ...]:
@@ -45,16 +49,19 @@ class ResNetConfig:
 
     @property
     def channels(self) -> int:
-        """Channels that come out of the last stage."""
-        return self.outputs[-1]
+        """Channels that come out."""
+        return sum(self.outputs[-self.merged :])
 
     @property
     def stride(self) -> int:
-        """Input pixels per cell of the last stage."""
+        """Input pixels per cell that comes out."""
         stride = 4  # stem and max pooling
-        for s in self.strides:
+        for s in self.strides[: len(self.strides) - self.merged + 1]:
             stride *= s
         return stride
+
+
+TINY = ResNetConfig((1, 2, 2), (32, 64, 128), (1, 2, 2), (1, 1, 1), "basic", 24, frozen_norm=False, merged=2)
 
 
 class FrozenBatchNorm2d(nn.Module):
@@ -158,6 +165,7 @@ class ResNet(nn.Module):
 
     def __init__(self, config: ResNetConfig) -> None:
         super().__init__()
+        self.merged = config.merged
         norm: Norm = FrozenBatchNorm2d if config.frozen_norm else nn.BatchNorm2d
         self.conv1 = nn.Conv2d(3, config.stem, 7, 2, 3 if config.style == "torchvision" else 0, bias=False)
         self.bn1 = norm(config.stem)
@@ -181,10 +189,11 @@ class ResNet(nn.Module):
             self.get_submodule(name).requires_grad_(False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Images to the last stage's features."""
-        for stage in self.outputs(x):  # noqa: B007  # the others are freed as it goes
-            pass
-        return stage
+        """Images to the features of the last stage, or of the last few."""
+        last = deque(self.outputs(x), self.merged)  # the others are freed as it goes
+        size = last[0].shape[2:]
+        resized = [F.interpolate(y, size, mode="bilinear", align_corners=False) for y in list(last)[1:]]
+        return torch.cat([last[0], *resized], 1) if resized else last[0]
 
     def outputs(self, x: Tensor) -> Iterator[Tensor]:
         """Images to the features of the stem (before its pooling) and of each stage."""
@@ -196,7 +205,10 @@ class ResNet(nn.Module):
             yield x
 
     def published(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Of torchvision's weights of a classifier those of this trunk: further stages and the classifier fall
-        away."""
+        """The weights of this trunk, out of torchvision's of a classifier, whose further stages and last layer fall
+        away, or out of those of a tracker with such a trunk."""
+        prefixes = ("backbone.patch_embed.trunk.", "backbone.")
+        prefix = next((p for p in prefixes if f"{p}conv1.weight" in tensors), "")
+        own = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
         others = tuple(f"layer{n}." for n in range(len(self.stages) + 1, 5))
-        return {name: value for name, value in tensors.items() if not name.startswith((*others, "fc."))}
+        return {name: value for name, value in own.items() if not name.startswith((*others, "fc."))}

@@ -8,12 +8,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from lockon.nn.resnet import ResNet, ResNetConfig
+
 
 @dataclass(frozen=True)
 class ViTConfig:
     """A plain vision transformer; the default is ViT-B/16.
 
     Attributes:
+        trunk: convolutions whose features are cut into tokens in place of the picture, for small networks.
         patch: side of a token in pixels.
         dim, depth, heads, feedforward: width, number of blocks, attention heads, width inside the MLP.
         drop_path: share of the samples that skip a branch of the last block in training; it grows linearly from 0 in
@@ -26,6 +29,7 @@ class ViTConfig:
     heads: int = 12
     feedforward: int = 3072
     drop_path: float = 0.1
+    trunk: ResNetConfig | None = None
 
 
 VIT_LARGE = ViTConfig(dim=1024, depth=24, heads=16, feedforward=4096)
@@ -36,11 +40,13 @@ class PatchEmbed(nn.Module):
 
     def __init__(self, config: ViTConfig) -> None:
         super().__init__()
-        self.proj = nn.Conv2d(3, config.dim, config.patch, config.patch)
+        self.trunk = ResNet(config.trunk) if config.trunk else nn.Identity()
+        channels, stride = (config.trunk.channels, config.trunk.stride) if config.trunk else (3, 1)
+        self.proj = nn.Conv2d(channels, config.dim, config.patch // stride, config.patch // stride)
 
     def forward(self, images: Tensor) -> Tensor:
         """Images to tokens."""
-        return self.proj(images).flatten(2).transpose(1, 2)
+        return self.proj(self.trunk(images)).flatten(2).transpose(1, 2)
 
 
 class Attention(nn.Module):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from lockon.data.augment import Jitter
 from lockon.data.pairs import PairConfig
 from lockon.errors import DataError
 from lockon.registry import closest
@@ -35,6 +36,40 @@ def stark_tiny_score() -> Recipe:
     data = PairConfig(absent=0.5, hidden=0.4)
     optimizer = OptimizerConfig(lr=5e-4, warmup=50)
     return Recipe("stark-tiny", data, optimizer, pairs=30_000, only="cls_head.")
+
+
+VARIED = PairConfig(
+    reframed=0.25,
+    absent=0.1,
+    hidden=0.3,
+    doubled=0.2,
+    search=Jitter(1.4, 0.5, 0.25, 12.0, 0.15, 0.04),
+    moving=Jitter(1.4, 0.5, 0.25, 4.0, 0.06, 0.02),
+)
+
+
+@recipe
+def sparsett_tiny() -> Recipe:
+    """sparsett-tiny from nothing, on photographs and a few annotated clips."""
+    return Recipe("sparsett-tiny", VARIED, norm_until=0.6)
+
+
+@recipe
+def siamattn_tiny() -> Recipe:
+    """siamattn-tiny on a trunk that is trained already: give it the weights of sparsett-tiny as ``backbone``."""
+    return replace(sparsett_tiny(), model="siamattn-tiny")
+
+
+@recipe
+def aiatrack_tiny() -> Recipe:
+    """aiatrack-tiny on a trunk that is trained already: give it the weights of sparsett-tiny as ``backbone``."""
+    return replace(sparsett_tiny(), model="aiatrack-tiny")
+
+
+@recipe
+def grm_tiny() -> Recipe:
+    """grm-tiny on a trunk that is trained already: give it the weights of sparsett-tiny as ``backbone``."""
+    return replace(sparsett_tiny(), model="grm-tiny")
 
 
 STARK = OptimizerConfig(1e-4, 0.1, 1e-4, True, (0.9, 0.999), clip=0.1, warmup=0, final=0.1, schedule="drop")
