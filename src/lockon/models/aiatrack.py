@@ -28,7 +28,7 @@ from torch.nn import functional as F
 from lockon.boxes import clip_box, cxcywh_to_xyxy, iou_and_giou, xywh_to_xyxy, xyxy_to_cxcywh, xyxy_to_xywh
 from lockon.crops import CropSpec, Window
 from lockon.models import register
-from lockon.nn.attention import MultiHeadAttention
+from lockon.nn.attention import MultiHeadAttention, start_similar
 from lockon.nn.heads import CornerHead
 from lockon.nn.images import Normalise
 from lockon.nn.losses import box_loss
@@ -62,6 +62,8 @@ class AiATrackConfig:
         margin: a tracked box keeps this many pixels inside the frame.
         found_above: a result is ``found`` where its score, the predicted IoU, is above this.
         head: channels of the corner head's convolutions.
+        start_similar: keys start equal to queries, so that attention begins as similarity and matching need not be found
+            first; for training from nothing.
         giou_weight, l1_weight, iou_weight: of the loss (section 3.2).
         templates: references of a training sample, the first long-term, the others short-term.
         proposals: boxes per target that the IoU head is trained on.
@@ -91,6 +93,7 @@ class AiATrackConfig:
     margin: float = 10.0
     found_above: float = 0.5
     head: tuple[int, ...] = (256, 128, 64, 32)
+    start_similar: bool = False
     giou_weight: float = 2.0
     l1_weight: float = 5.0
     iou_weight: float = 2.0
@@ -342,6 +345,8 @@ class AiATrack(TrackingModel):
         for parameter in (*self.encoder.parameters(), *self.decoder.parameters()):
             if parameter.dim() > 1:
                 nn.init.xavier_uniform_(parameter)
+        if config.start_similar:
+            start_similar(self)
         if config.marks == "embedding":
             self.foreground_embed, self.background_embed = nn.Embedding(1, config.dim), nn.Embedding(1, config.dim)
         self.box_head = CornerHead(config.dim, config.head)
@@ -605,6 +610,7 @@ def aiatrack_tiny() -> AiATrack:
             dropout=0.0,
             match=32,
             head=(96, 48, 24),
+            start_similar=True,
             judge_absent=True,
         )
     )

@@ -24,7 +24,7 @@ from torch.nn import functional as F
 from lockon.boxes import clip_box, cxcywh_to_xyxy, xywh_to_xyxy, xyxy_to_cxcywh
 from lockon.crops import CropSpec, Window
 from lockon.models import register
-from lockon.nn.attention import MultiHeadAttention
+from lockon.nn.attention import MultiHeadAttention, start_similar
 from lockon.nn.heads import MLP, CornerHead, Corners, soft_argmax
 from lockon.nn.images import Normalise
 from lockon.nn.losses import box_loss
@@ -173,10 +173,7 @@ class Transformer(nn.Module):
             if parameter.dim() > 1:
                 nn.init.xavier_uniform_(parameter)
         if config.start_similar:
-            for name, weight in self.encoder.named_parameters():
-                if name.endswith("in_proj_weight"):
-                    query, key, _ = weight.data.chunk(3)
-                    key.copy_(query)
+            start_similar(self.encoder)
 
     def forward(self, x: Tensor, position: Tensor, padding: Tensor, query: Tensor) -> tuple[Tensor, Tensor]:
         """Tokens (B, N, C), (B, N, C), (B, N) and queries (Q, C) to the decoder's output (B, Q, C) and the

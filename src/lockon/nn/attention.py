@@ -37,3 +37,13 @@ class MultiHeadAttention(nn.Module):
             F.linear(x, w, b).unflatten(-1, (self.heads, -1)).transpose(1, 2)
             for x, w, b in zip((query, key, value), weights, biases, strict=True)
         ]
+
+
+@torch.no_grad()
+def start_similar(module: nn.Module) -> None:
+    """Makes keys equal to queries in all attention of a module, so that it begins as similarity: a network that is
+    trained from nothing then need not find out first that like things belong together."""
+    for part in module.modules():
+        if isinstance(part, MultiHeadAttention):
+            query, key, _ = part.in_proj_weight.chunk(3)
+            key.copy_(query)
