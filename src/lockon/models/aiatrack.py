@@ -62,8 +62,8 @@ class AiATrackConfig:
         margin: a tracked box keeps this many pixels inside the frame.
         found_above: a result is ``found`` where its score, the predicted IoU, is above this.
         head: channels of the corner head's convolutions.
-        start_similar: keys start equal to queries, so that attention begins as similarity and matching need not be found
-            first; for training from nothing.
+        start_similar: keys start equal to queries, so that attention begins as similarity and matching need not be
+            found first; for training from nothing.
         giou_weight, l1_weight, iou_weight: of the loss (section 3.2).
         templates: references of a training sample, the first long-term, the others short-term.
         proposals: boxes per target that the IoU head is trained on.
