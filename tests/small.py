@@ -10,7 +10,8 @@ from lockon.models.grm import Grm, GrmConfig
 from lockon.models.ostrack import OSTrack, OSTrackConfig
 from lockon.models.siamattn import SiamAttn, SiamAttnConfig
 from lockon.models.sparsett import Sparsett, SparsettConfig
-from lockon.models.stark import Stark, StarkConfig
+from lockon.models.stark import LightningConfig, Stark, StarkConfig
+from lockon.nn.repvgg import RepVGGConfig
 from lockon.nn.resnet import ResNetConfig
 from lockon.nn.swin import SwinConfig
 from lockon.nn.vit import ViTConfig
@@ -34,6 +35,14 @@ STARK = StarkConfig(
     corner_weight=1.0,
     similarity_weight=1.0,
     score_weight=1.0,
+)
+LIGHTNING = LightningConfig(
+    template=TEMPLATE,
+    search=SEARCH,
+    backbone=RepVGGConfig((1, 2), (4, 8, 16), frozen_norm=True, frozen_stages=0),
+    dim=16,
+    heads=2,
+    feedforward=32,
 )
 OSTRACK = OSTrackConfig(template=TEMPLATE, search=SEARCH, vit=VIT, head=(16, 8), eliminate_in=(1,), keep_ratio=0.5)
 GRM = GrmConfig(template=TEMPLATE, search=SEARCH, vit=VIT, head=(16, 8), entropy_weight=1.0)
@@ -64,7 +73,6 @@ SIAMATTN = SiamAttnConfig(
     box_hidden=8,
     mask_cells=4,
     mask_convs=1,
-    frozen=(),
 )
 AIATRACK = AiATrackConfig(
     crop=CropSpec(4, 64),

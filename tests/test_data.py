@@ -176,6 +176,18 @@ def test_padding_is_black_after_all_augmentation(tmp_path: Path) -> None:
     assert all(int(p.search[:, p.search_padding].sum()) == 0 for p in pairs)
 
 
+def test_padding_has_the_colour_that_the_models_crops_have(tmp_path: Path) -> None:
+    made = sampler(tmp_path, replace(CALM, clips=1.0, reframed=0.0))
+    made.search = replace(SEARCH, border="mean")
+    mean = torch.tensor(scenes.picture()[0].mean((0, 1)))
+    pairs = [made.draw(np.random.default_rng(i)) for i in range(10)]
+    colours = [p.search[:, p.search_padding].double() for p in pairs if p.search_padding.any()]
+    assert colours
+    for colour in colours:
+        assert (colour == colour[:, :1]).all()  # light and noise leave it even
+        assert ((colour[:, 0] - mean).abs() < 8).all()  # a pixel at the border mixes in the picture
+
+
 def test_pasting_keeps_the_target_and_changes_the_rest() -> None:
     image, box = scenes.picture()
     mask = np.where((image == image[50, 50]).all(-1), np.uint8(255), np.uint8(0))

@@ -21,7 +21,7 @@ from lockon.models.grm import (
     relation_mask,
     target_tokens,
 )
-from lockon.models.ostrack import OneStreamPrediction, OSTrack, parameter_groups
+from lockon.models.ostrack import OneStreamPrediction, OSTrack
 from lockon.nn.vit import Attention
 from tests.small import GRM, OSTRACK
 
@@ -198,13 +198,6 @@ def test_the_configuration_of_a_benchmark_may_be_put_in_at_any_time() -> None:
 
 
 # Training
-
-
-def test_the_division_learns_as_fast_as_the_head() -> None:
-    groups = {group["name"]: group for group in parameter_groups(build())}
-    assert set(groups) == {"backbone", "division", "head"}
-    assert groups["division"]["factor"] == groups["head"]["factor"] == 1
-    assert len(groups["division"]["params"]) == 2 * 6
 
 
 def test_the_entropy_is_least_for_even_shares() -> None:

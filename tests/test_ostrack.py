@@ -16,7 +16,6 @@ from lockon.models.ostrack import (
     judging_tokens,
     keep_schedule,
     official_name,
-    parameter_groups,
 )
 from lockon.tracker import State
 from lockon.weights import load_into
@@ -147,13 +146,6 @@ def test_a_pretrained_transformer_gives_its_blocks_and_resized_positions() -> No
     assert all(torch.equal(after[k], v) for k, v in given.items() if k != "pos_embed")
     assert not torch.equal(after["pos_embed_x"], own["pos_embed_x"])
     assert "norm.weight" not in model.backbone.published({"pos_embed": given["pos_embed"]})
-
-
-def test_the_optimiser_gets_every_parameter_once_and_the_backbone_slower() -> None:
-    model = build()
-    groups = {group["name"]: group for group in parameter_groups(model)}
-    assert sum(len(group["params"]) for group in groups.values()) == len(list(model.parameters()))
-    assert (groups["backbone"]["factor"], groups["head"]["factor"]) == (0.1, 1.0)
 
 
 def test_the_loss_asks_for_low_scores_where_the_target_is_away() -> None:

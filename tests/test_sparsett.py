@@ -12,10 +12,8 @@ from lockon.models.sparsett import (
     Sparsett,
     SparsettConfig,
     SparsettPrediction,
-    SparsettTraining,
     choose,
     clip_centre,
-    cut_pair,
     focal_loss,
     grid_points,
     inclusive_iou,
@@ -27,9 +25,8 @@ from lockon.models.sparsett import (
 )
 from lockon.nn.attention import MultiHeadAttention
 from lockon.tracker import PairBatch, Result, Tracker
+from tests.scenes import picture
 from tests.small import SPARSETT
-
-from .scenes import picture
 
 
 def small(**changes: object) -> Sparsett:
@@ -258,57 +255,3 @@ def test_the_loss_reaches_every_parameter_that_is_used(present: bool) -> None:
     torch.testing.assert_close(losses["total"], torch.stack(weighted).sum())
     assert (losses["reg_conv"] > 0) == present
     assert all(parameter.grad is not None for parameter in model.parameters() if parameter.requires_grad)
-
-
-# Training pairs
-
-
-def cut_boxes(draws: np.ndarray) -> list[tuple[float, ...]]:
-    image, box = picture()
-    return [patch.box for patch in cut_pair((image, image), (box, box), SPARSETT, SparsettTraining(), draws)]
-
-
-def test_without_a_draw_that_fits_the_target_stays_in_the_middle() -> None:
-    template, search = cut_boxes(np.zeros((0, 6)))
-    assert to_centre(template)[:2] == pytest.approx((31, 31))
-    assert to_centre(search)[:2] == pytest.approx((64, 64))
-    assert search[2:] == pytest.approx(template[2:])
-
-
-def test_a_draw_moves_and_scales_the_search_patch_alone() -> None:
-    template, search = cut_boxes(np.array([[0.5, 0.9, 0.75, 0.5, 0.9, 0.9]]))
-    assert to_centre(template)[:2] == pytest.approx((31, 31))
-    assert to_centre(search)[:2] == pytest.approx((64 + 0.2 * 129 / 2, 64))
-    assert template[2] / search[2] == pytest.approx((1 / 1.3 + 1.3) / 2)
-
-
-def test_draws_that_cut_the_target_are_passed_over() -> None:
-    lost = SparsettTraining(max_shift=1.0)
-    image, box = picture()
-    draws = np.array([[0.5, 0.5, 0.0, 0.0, 0.5, 0.5], [0.5, 0.5, 0.6, 0.5, 0.5, 0.5]])
-    _, search = cut_pair((image, image), (box, box), SPARSETT, lost, draws)
-    assert to_centre(search.box)[:2] == pytest.approx((64 + 0.1 * 129, 64))
-
-
-def test_the_cut_target_is_where_its_box_says() -> None:
-    image, box = picture()
-    draws = np.array([[0.2, 0.5, 0.7, 0.4, 0.5, 0.5]])
-    _, patch = cut_pair((image, image), (box, box), SPARSETT, SparsettTraining(), draws)
-    cx, cy, w, h = to_centre(patch.box)
-    red = (patch.image[..., 0] > 200) & (patch.image[..., 1] < 60)
-    ys, xs = np.nonzero(red)
-    assert (xs.mean(), ys.mean()) == pytest.approx((cx, cy), abs=0.7)
-    assert (np.ptp(xs) + 1, np.ptp(ys) + 1) == pytest.approx((w, h), abs=2)
-
-
-def test_far_frames_are_left_out_before_the_template_only() -> None:
-    assert SparsettTraining().second_frames(150, 400) == range(50, 400)
-    assert SparsettTraining().second_frames(0, 1) == range(1)
-
-
-def test_the_backbone_learns_at_a_tenth_of_the_rate() -> None:
-    training, model = SparsettTraining(), small()
-    backbone, rest = training.parameter_groups(model)
-    assert (backbone["factor"], rest["factor"]) == (0.1, 1.0)
-    assert len(backbone["params"]) + len(rest["params"]) == len(list(model.parameters()))
-    assert [training.learning_rate(epoch) for epoch in (0, 10, 19)] == [1e-4, 1e-5, 1e-6]

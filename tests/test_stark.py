@@ -1,38 +1,22 @@
-"""STARK's own parts: Lightning's foldable network, what trains, which frames and boxes training takes."""
+"""STARK's own parts: Lightning's foldable network, what trains."""
 
-import math
-
-import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from torch import nn
 
 from lockon.crops import CropSpec
-from lockon.data.augment import draw_jittered, jitter_box
-from lockon.data.pick import draw_trident, pick_trident
-from lockon.errors import DataError
-from lockon.models.stark import LightningConfig, Stark, StarkConfig, StarkLightning
+from lockon.models.stark import Stark, StarkConfig, StarkLightning
 from lockon.nn.repvgg import RepVGG, RepVGGBlock, RepVGGConfig, fold
 from lockon.nn.resnet import ResNet, ResNetConfig
 from lockon.tracker import PairBatch, Tracker
 from lockon.training.optimizer import OptimizerConfig, make_optimizer
 from tests import scenes
-
-SMALL = LightningConfig(
-    template=CropSpec(2.0, 32),
-    search=CropSpec(4.0, 64),
-    backbone=RepVGGConfig((1, 2), (4, 8, 16), frozen_norm=True, frozen_stages=0),
-    dim=16,
-    heads=2,
-    feedforward=32,
-)
+from tests.small import LIGHTNING
 
 
 def lightning() -> StarkLightning:
     torch.manual_seed(0)
-    return StarkLightning(SMALL).eval()
+    return StarkLightning(LIGHTNING).eval()
 
 
 def stir(model: nn.Module) -> None:
@@ -152,43 +136,3 @@ def test_the_score_stage_moves_the_score_head_alone() -> None:
     moved = {n.split(".")[0] for n, p in model.named_parameters() if p.grad is not None and p.grad.norm() > 0}
     assert "cls_head" in moved
     assert "box_head" not in moved
-
-
-# What training takes
-
-
-@given(st.lists(st.booleans(), min_size=1, max_size=60), st.integers(1, 30), st.integers(0, 2**32 - 1))
-def test_a_trident_has_its_search_frame_between_or_beside_the_templates(
-    visible: list[bool], gap: int, seed: int
-) -> None:
-    if not any(visible):
-        with pytest.raises(DataError, match="shows the target"):
-            pick_trident(visible, (0, 0, 0), gap)
-        return
-    picked = draw_trident(visible, gap, np.random.default_rng(seed))
-    assert visible[picked.template]
-    assert visible[picked.search]
-    assert 0 <= picked.dynamic < len(visible)
-    if picked.template < picked.search:
-        assert picked.search - gap <= picked.dynamic < picked.search
-    else:
-        assert picked.search <= picked.dynamic < picked.search + gap
-
-
-def test_draws_decide_the_frames() -> None:
-    visible = [False, True, True, False, True]
-    assert pick_trident(visible, (0.0, 0.99, 0.0), 3) == (1, 1, 4)  # the template first, then the dynamic one
-    assert pick_trident(visible, (0.99, 0.0, 0.99), 3) == (4, 3, 1)
-
-
-@given(st.integers(0, 2**32 - 1))
-def test_a_jittered_box_stays_within_reach(seed: int) -> None:
-    x, y, w, h = draw_jittered((100.0, 50.0, 40.0, 20.0), 0.5, 4.5, np.random.default_rng(seed))
-    reach = 2.25 * math.sqrt(w * h) + 1e-6
-    assert abs(x + w / 2 - 120) <= reach
-    assert abs(y + h / 2 - 60) <= reach
-
-
-def test_middling_draws_leave_a_box_as_it_is() -> None:
-    assert jitter_box((10, 20, 30, 40), (0, 0), (0.5, 0.5), 0.5, 4.5) == pytest.approx((10, 20, 30, 40))
-    assert jitter_box((10, 20, 30, 40), (1, 0), (0.5, 0.5), math.log(2), 0.0) == pytest.approx((-5, 20, 60, 40))

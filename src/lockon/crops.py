@@ -116,8 +116,7 @@ def crop(frame: np.ndarray, box: Sequence[float], spec: CropSpec, border: Sequen
     if spec.rule == "warped":
         matrix = warp_matrix((x + 0.5 * (w - 1), y + 0.5 * (h - 1)), side, spec.size)
         window = Window(x + 0.5 * w, y + 0.5 * h, spec.size / exact, spec.size)
-        rows, columns = (_beyond(matrix[i], spec.size, length) for i, length in ((1, height), (0, width)))
-        return Patch(warp(frame, matrix, spec.size, border), rows[:, None] | columns[None, :], window)
+        return Patch(warp(frame, matrix, spec.size, border), beyond(matrix, spec.size, frame.shape), window)
     corner, lost = (round, 1) if spec.rule == "padded" else (math.floor, 0)
     x1, y1 = corner(x + 0.5 * w - 0.5 * side), corner(y + 0.5 * h - 0.5 * side)
     left, top = max(0, -x1), max(0, -y1)
@@ -159,10 +158,21 @@ def warp(frame: np.ndarray, matrix: np.ndarray, size: int, border: Sequence[floa
     return cv2.warpAffine(frame, matrix, (size, size), flags=how, borderMode=cv2.BORDER_CONSTANT, borderValue=colour)
 
 
-def _beyond(row: np.ndarray, size: int, length: int) -> np.ndarray:
-    """(size,) bool: which patch pixels mix in the border, along the axis of one row of the map."""
-    place = row[:2].max() * np.arange(size) + row[2]
-    return (place < 0) | (place > length - 1)
+def mean_colour(image: np.ndarray) -> tuple[float, float, float]:
+    """RGB of an (H, W, 3) uint8 picture."""
+    red, green, blue, _ = cv2.mean(image)
+    return red, green, blue
+
+
+def beyond(matrix: np.ndarray, size: int, shape: Sequence[int]) -> np.ndarray:
+    """(size, size) bool: which pixels of a patch mix in the border.
+
+    Args:
+        matrix: (2, 3) the map from the patch's pixels to the frame's; it may scale and move, but not turn.
+        shape: of the frame, (height, width, ...).
+    """
+    columns, rows = (matrix[axis, axis] * np.arange(size) + matrix[axis, 2] for axis in range(2))
+    return ((rows < 0) | (rows > shape[0] - 1))[:, None] | (columns < 0) | (columns > shape[1] - 1)
 
 
 def _touched(side: int, before: int, after: int, size: int) -> np.ndarray:

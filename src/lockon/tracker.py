@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from lockon.boxes import Box, Polygon, check_box
-from lockon.crops import BLACK, CropSpec, Patch, Window, crop
+from lockon.crops import BLACK, CropSpec, Patch, Window, crop, mean_colour
 from lockon.errors import BoxError
 from lockon.frames import as_rgb
 
@@ -113,6 +113,9 @@ class TrackingModel(nn.Module, ABC):
     def loss(self, batch: PairBatch) -> dict[str, Tensor]:
         """The training losses of a batch by name, each a scalar; "total" is what is minimised."""
 
+    def enter_epoch(self, epoch: int) -> None:
+        """Called before each epoch of a training that has epochs, counted from 1: what the paper changes over a run."""
+
 
 class PairBatch(NamedTuple):
     """Training pairs.
@@ -187,7 +190,7 @@ class Tracker:
         given, single = _box_list(boxes)
         checked = [check_box(box, width, height) for box in given]
         start = time.perf_counter()
-        border = _mean_colour(image) if self.model.search_crop.border == "mean" else BLACK
+        border = mean_colour(image) if self.model.search_crop.border == "mean" else BLACK
         self.states = [State(box, None, border=border) for box in checked]
         templates = self._memorize(image, self.states)
         times = {"crop": 0.0, "network": 1000 * (time.perf_counter() - start), "resolve": 0.0}
@@ -249,11 +252,6 @@ class Tracker:
         images = torch.from_numpy(np.stack([p.image for p in patches])).to(self.device)
         padding = torch.from_numpy(np.stack([p.padding for p in patches])).to(self.device)
         return images.permute(0, 3, 1, 2), padding
-
-
-def _mean_colour(image: np.ndarray) -> tuple[float, float, float]:
-    red, green, blue = image.mean((0, 1)).tolist()
-    return red, green, blue
 
 
 def _stack(memories: Sequence[Any]) -> Any:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.random import Generator
 
 from lockon.boxes import Box
-from lockon.crops import CropSpec
+from lockon.crops import BLACK, CropSpec
 from lockon.data.sources import Shot
 
 
@@ -57,8 +57,13 @@ class Placed:
     mask: np.ndarray | None
 
 
-def place(shot: Shot, spec: CropSpec, jitter: Jitter, flip: bool, rng: Generator) -> Placed:
-    """Cuts the target out of its picture as the tracker would, but shifted, scaled, turned and stretched at random."""
+def place(
+    shot: Shot, spec: CropSpec, jitter: Jitter, flip: bool, rng: Generator, border: Sequence[float] = BLACK
+) -> Placed:
+    """Cuts the target out of its picture as the tracker would, but shifted, scaled, turned and stretched at random.
+
+    Outside the picture the patch has the colour ``border``, RGB, 0 to 255.
+    """
     turned = _linear(jitter, flip, rng)  # picture to turned picture
     outline = _outline(shot) @ turned.T
     low, high = outline.min(0), outline.max(0)
@@ -70,7 +75,7 @@ def place(shot: Shot, spec: CropSpec, jitter: Jitter, flip: bool, rng: Generator
     shift += (zoom * turned.sum(1) - 1) / 2  # OpenCV's coordinates count from the middle of the first pixel
     matrix = np.column_stack([zoom * turned, shift])
     size = (spec.size, spec.size)
-    image = cv2.warpAffine(shot.image, matrix, size, flags=cv2.INTER_LINEAR)
+    image = cv2.warpAffine(shot.image, matrix, size, flags=cv2.INTER_LINEAR, borderValue=tuple(border))
     inside = cv2.warpAffine(np.full(shot.image.shape[:2], 255, np.uint8), matrix, size, flags=cv2.INTER_LINEAR)
     mask = None if shot.mask is None else cv2.warpAffine(shot.mask, matrix, size, flags=cv2.INTER_LINEAR)
     x, y = centre - zoom * (high - low) / 2
@@ -103,29 +108,6 @@ def bend(target: Placed, outline: np.ndarray, strength: float, rng: Generator) -
     padding = warp(target.padding.astype(np.uint8), cv2.BORDER_REPLICATE) > 0
     mask = None if target.mask is None else warp(target.mask, cv2.BORDER_REPLICATE)
     return Placed(warp(target.image, cv2.BORDER_REPLICATE), padding, (*low, *(high - low)), mask)
-
-
-def jitter_box(
-    box: Sequence[float], normal: Sequence[float], uniform: Sequence[float], scale: float, shift: float
-) -> Box:
-    """A box near another, for the official search crops of STARK, AiATrack and GRM, as draws give it.
-
-    Args:
-        box: x, y, w, h.
-        normal: two standard normal draws, for width and height: each changes by exp(``scale`` * draw).
-        uniform: two draws in 0 to 1, for x and y: the centre moves by at most ``shift`` / 2 times sqrt(w * h) of the
-            new size.
-    """
-    x, y, w, h = box
-    new_w, new_h = (side * math.exp(scale * draw) for side, draw in zip((w, h), normal, strict=True))
-    reach = math.sqrt(new_w * new_h) * shift
-    cx, cy = (x + w / 2 + reach * (uniform[0] - 0.5), y + h / 2 + reach * (uniform[1] - 0.5))
-    return cx - new_w / 2, cy - new_h / 2, new_w, new_h
-
-
-def draw_jittered(box: Sequence[float], scale: float, shift: float, rng: Generator) -> Box:
-    """``jitter_box`` with draws from a generator."""
-    return jitter_box(box, rng.standard_normal(2).tolist(), rng.random(2).tolist(), scale, shift)
 
 
 def reframe(shot: Shot, rng: Generator) -> Shot:
@@ -294,40 +276,3 @@ def _blur(image: np.ndarray, rng: Generator) -> np.ndarray:
     centre = ((length - 1) / 2, (length - 1) / 2)
     turned = cv2.warpAffine(kernel, cv2.getRotationMatrix2D(centre, rng.uniform(0, 180), 1.0), (length, length))
     return cv2.filter2D(image, -1, turned / turned.sum())
-
-
-def shift_and_scale(
-    image: np.ndarray, box: Sequence[float], size: int, shift: float, scale: float, draws: Sequence[float]
-) -> tuple[np.ndarray, tuple[float, float, float, float]]:
-    """SiamAttn's training patch: the middle of a larger crop, stretched and shifted.
-
-    Args:
-        image: (H, W, 3) uint8 with the target in its middle.
-        box: x1, y1, x2, y2 of the target in it.
-        size: of the patch.
-        shift: largest shift in pixels of the image.
-        scale: largest change of width and height, as a share.
-        draws: four numbers in -1 to 1: for the scales of x and y, for the shifts in x and y.
-
-    Returns:
-        (size, size, 3) uint8, black outside the image, and the target in it, x1, y1, x2, y2.
-    """
-    corner, factor, matrix = [], [], np.zeros((2, 3))
-    for axis, length in enumerate((image.shape[1], image.shape[0])):
-        span = size - 1
-        stretch = min(1 + draws[axis] * scale, length / span)
-        low, high = length // 2 - span * stretch / 2, length // 2 + span * stretch / 2
-        low += max(-low, min(length - 1 - high, draws[2 + axis] * shift))
-        corner.append(low)
-        factor.append(stretch)
-        matrix[axis, axis] = 1 / stretch
-        matrix[axis, 2] = -low / stretch
-    patch = cv2.warpAffine(image, matrix, (size, size), borderMode=cv2.BORDER_CONSTANT, borderValue=(0, 0, 0))
-    x1, y1, x2, y2 = ((v - corner[i % 2]) / factor[i % 2] for i, v in enumerate(box))
-    return patch, (x1, y1, x2, y2)
-
-
-def flip_box(box: Sequence[float], size: int) -> Box:
-    """x1, y1, x2, y2 in a patch whose columns are reversed."""
-    x1, y1, x2, y2 = box
-    return size - 1 - x2, y1, size - 1 - x1, y2

@@ -12,7 +12,7 @@ import torch
 from numpy.random import Generator
 from torch.utils.data import DataLoader, Dataset, Subset
 
-from lockon.crops import CropSpec
+from lockon.crops import BLACK, CropSpec, mean_colour
 from lockon.data.augment import Jitter, Light, Placed, double, occlude, paste, place, reframe, relight, scene, surround
 from lockon.data.damage import Damage
 from lockon.data.mix import Mix
@@ -29,7 +29,8 @@ class PairConfig:
     Attributes:
         clips: share of pairs from two frames of one track, at most ``max_gap`` frames apart. Sources of tracks have
             equal parts of it, sources of stills of the rest.
-        mix: NAME:WEIGHT of every source, such as "got10k:1", in place of ``clips``; empty for the rule above.
+        mix: the weight of every source, in place of ``clips``; empty for the rule above. Written
+            ``got10k:1,coco:0.5`` on the command line.
         regions: share of pairs whose target is a random part of a picture; the rest are annotated objects.
         pasted: of the objects that have a mask, the share pasted on another picture, with ``distractors`` others.
         surrounded: of the stills whose search patch is more than a quarter padding, the share that gets another
@@ -45,7 +46,7 @@ class PairConfig:
     """
 
     clips: float = 0.4
-    mix: tuple[str, ...] = ()
+    mix: dict[str, float] = field(default_factory=dict)
     regions: float = 0.15
     pasted: float = 0.5
     distractors: int = 2
@@ -107,12 +108,13 @@ class PairSampler:
             first, second, *newer = (reframe(shot, rng) for shot in (first, second, *newer))
         flip = rng.random() < 0.5
         flip_search = flip if rng.random() < 0.8 else not flip
-        template = place(first, self.template, c.template, flip, rng)
+        border = BLACK if self.search.border == "black" else mean_colour(first.image)
+        template = place(first, self.template, c.template, flip, rng, border)
         present = rng.random() >= c.absent
         hidden = not present and c.hidden > 0 and rng.random() < c.hidden
         if not present and not hidden:
             second, moving = self._other(rng), False
-        search = place(second, self.search, c.moving if moving else c.search, flip_search, rng)
+        search = place(second, self.search, c.moving if moving else c.search, flip_search, rng, border)
         narrow = not moving and search.padding.mean() > 0.25 and rng.random() < c.surrounded
         if search.mask is not None and (narrow or rng.random() < c.pasted):
             search = self._paste(search, rng)
@@ -124,7 +126,7 @@ class PairSampler:
             search = double(search, rng)
         if hidden or rng.random() < c.occluded:
             search = occlude(search, scene(self._picture(rng), self.search.size, rng), rng, whole=hidden)
-        templates = [template, *(place(shot, self.template, c.template, flip, rng) for shot in newer)]
+        templates = [template, *(place(shot, self.template, c.template, flip, rng, border) for shot in newer)]
         return self._pack(templates, search, present, rng)
 
     def _shots(self, rng: Generator) -> tuple[list[Shot], bool]:
@@ -178,22 +180,39 @@ class PairSampler:
 
     def _pack(self, templates: Sequence[Placed], search: Placed, present: bool, rng: Generator) -> PairBatch:
         gray = bool(rng.random() < self.config.light.gray)
-        images = [relight(p.image, self.config.light, gray, rng) for p in (*templates, search)]
-        for image, patch in zip(images, (*templates, search), strict=True):
-            image[patch.padding] = 0
-        pair = PairBatch(
-            torch.from_numpy(np.stack(images[:-1])).permute(0, 3, 1, 2),
-            torch.from_numpy(np.stack([patch.padding for patch in templates])),
-            torch.tensor([patch.box for patch in templates], dtype=torch.float32) / self.template.size,
-            torch.from_numpy(images[-1]).permute(2, 0, 1),
-            torch.from_numpy(search.padding),
-            torch.tensor(search.box, dtype=torch.float32) / self.search.size,
-            torch.tensor(present),
-        )
-        if not self.masks:
-            return pair
-        mask = np.zeros_like(search.padding) if search.mask is None else search.mask > 127
-        return pair._replace(masks=torch.from_numpy(mask), has_mask=torch.tensor(present and search.mask is not None))
+        lit = []
+        for patch in (*templates, search):
+            image = relight(patch.image, self.config.light, gray, rng)
+            outside = image[patch.padding]
+            black = self.search.border == "black" or not len(outside)
+            image[patch.padding] = 0 if black else outside.mean(0)
+            lit.append(replace(patch, image=image))
+        return pack(lit[:-1], lit[-1], self.template, self.search, present, self.masks)
+
+
+def pack(
+    templates: Sequence[Placed], search: Placed, template: CropSpec, spec: CropSpec, present: bool, masks: bool = False
+) -> PairBatch:
+    """Patches as a batch without its first dimension.
+
+    Args:
+        template, spec: the crops of templates and search patch.
+        present: whether the search patch shows the target.
+        masks: whether the target's mask comes along.
+    """
+    pair = PairBatch(
+        torch.from_numpy(np.stack([patch.image for patch in templates])).permute(0, 3, 1, 2),
+        torch.from_numpy(np.stack([patch.padding for patch in templates])),
+        torch.tensor([patch.box for patch in templates], dtype=torch.float32) / template.size,
+        torch.from_numpy(search.image).permute(2, 0, 1),
+        torch.from_numpy(search.padding),
+        torch.tensor(search.box, dtype=torch.float32) / spec.size,
+        torch.tensor(present),
+    )
+    if not masks:
+        return pair
+    mask = np.zeros_like(search.padding) if search.mask is None else search.mask > 127
+    return pair._replace(masks=torch.from_numpy(mask), has_mask=torch.tensor(present and search.mask is not None))
 
 
 def _objects(stills: Sequence[Still], smallest: float) -> list[tuple[Still, int]]:
@@ -211,23 +230,16 @@ def _weights(sources: Sequence[Source], config: PairConfig) -> list[float]:
     if not config.mix:
         moving = sum(bool(source.tracks) for source in sources)
         return [config.clips / moving if s.tracks else (1 - config.clips) / (len(sources) - moving) for s in sources]
-    weights = {}
-    for text in config.mix:
-        name, _, weight = text.partition(":")
-        try:
-            weights[name] = float(weight)
-        except ValueError:
-            raise DataError(f"cannot read {text!r} in the mix; write NAME:WEIGHT, for example got10k:1") from None
     names = [source.name for source in sources]
-    for name in weights:
+    for name in config.mix:
         if name not in names:
             raise DataError(
                 f"the mix names {name}, of which there is no data (--data {name}=PATH); {closest(name, names)}"
             )
     for name in names:
-        if name not in weights:
+        if name not in config.mix:
             raise DataError(f"the mix has no weight for {name}; add {name}:WEIGHT, or leave that data out")
-    return [weights[name] for name in names]
+    return [config.mix[name] for name in names]
 
 
 class Sampler(Protocol):

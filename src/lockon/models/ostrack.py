@@ -16,7 +16,7 @@ import re
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -230,13 +230,17 @@ class OSTrackConfig(OneStreamConfig):
 
     Attributes:
         eliminate_in: blocks, counted from 0, in which search tokens are dropped (section 3.2); none for an ablation.
-        keep_ratio: share of the search tokens that each of them keeps; in training see ``keep_schedule``.
+        keep_ratio: share of the search tokens that each of them keeps.
+        keep_all, keep_fewer: epochs of training in which all are kept, and in which the share then falls to
+            ``keep_ratio`` (see ``keep_schedule``); the models for GOT-10k alone have 50 of the latter.
         judges: the template tokens whose attention decides: the "point" in the middle, the "middle" four, those
             inside the target's "box", or "all".
     """
 
     eliminate_in: tuple[int, ...] = (3, 6, 9)
     keep_ratio: float = 0.7
+    keep_all: int = 20
+    keep_fewer: int = 80
     judges: Literal["point", "middle", "box", "all"] = "point"
 
 
@@ -307,10 +311,8 @@ def judging_tokens(boxes: Tensor, side: int, judges: str, patch: int = 16) -> Te
 
 
 def keep_schedule(epoch: int, start: int = 20, warm: int = 80, base: float = 0.7) -> float:
-    """``keep_ratio`` in training: 1 up to epoch ``start``, then down to ``base`` in a cosine over ``warm`` epochs.
-
-    Epochs count from 1; the models for GOT-10k alone, trained for 100 epochs, have ``warm=50``.
-    """
+    """``keep_ratio`` in training: 1 up to epoch ``start``, then down to ``base`` in a cosine over ``warm`` epochs; they
+    are counted from 1."""
     done = min(max((epoch - start) / warm, 0.0), 1.0)
     return base + (1 - base) * 0.5 * (1 + math.cos(math.pi * done))
 
@@ -326,6 +328,12 @@ class OSTrack(OneStream):
             for number in range(config.vit.depth)
         ]
         super().__init__(config, blocks)
+        self.keep_ratio = config.keep_ratio  # in training
+
+    def enter_epoch(self, epoch: int) -> None:
+        """Elimination sets in late."""
+        c = self.config
+        self.keep_ratio = keep_schedule(epoch, c.keep_all, c.keep_fewer, c.keep_ratio)
 
     def find_target(self, boxes: Tensor) -> Tensor:
         """The tokens that judge on the elimination."""
@@ -335,12 +343,13 @@ class OSTrack(OneStream):
         """As in ``OneStream``; tokens that were dropped are zero."""
         c = self.config
         length = target.shape[1]
+        keep_ratio = self.keep_ratio if self.training else c.keep_ratio
         batch, count, dim = len(x), x.shape[1] - length, x.shape[2]
         places = torch.arange(count, device=x.device).expand(batch, -1)
         chosen = []
         for number, block in enumerate(self.backbone.blocks):
             if number in c.eliminate_in:
-                x, places = block(x, places, target, c.keep_ratio)
+                x, places = block(x, places, target, keep_ratio)
                 chosen.append(torch.zeros(batch, count, device=x.device).scatter(1, places, 1.0))
             else:
                 x = block(x)
@@ -348,28 +357,6 @@ class OSTrack(OneStream):
         if chosen:
             search = search.new_zeros(batch, count, dim).scatter(1, places[..., None].expand(-1, -1, dim), search)
         return search, torch.stack(chosen, 1) if chosen else x.new_zeros(batch, 0, count)
-
-
-def parameter_groups(model: OneStream, backbone: float = 0.1, weight_decay: float = 1e-4) -> list[dict[str, Any]]:
-    """The groups of the official training for ``torch.optim.AdamW``; "factor" multiplies the learning rate, 4e-4.
-
-    They are named "head", "backbone" and, of a GRM, "division": its predictors learn as fast as the head. All weights
-    decay, those of norms too. Gradients were clipped to a norm of 0.1, and the rate fell to a tenth once, after four
-    fifths of the epochs.
-    """
-    groups: dict[str, list[nn.Parameter]] = {"head": [], "backbone": []}
-    for name, parameter in model.named_parameters():
-        group = "division" if "divide" in name else "backbone" if name.startswith("backbone.") else "head"
-        groups.setdefault(group, []).append(parameter)
-    return [
-        {
-            "name": name,
-            "params": parameters,
-            "factor": backbone if name == "backbone" else 1.0,
-            "weight_decay": weight_decay,
-        }
-        for name, parameters in groups.items()
-    ]
 
 
 def official_name(name: str) -> str:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -39,7 +39,8 @@ class SiamAttnConfig:
 
     Attributes:
         template, search: crops; both show the target at the same scale.
-        backbone: the CNN; correlation works on its last ``levels`` stages, masks on its stem and first stage too.
+        backbone: the CNN; correlation works on its last ``levels`` stages, masks on its stem and first stage too,
+            which keep their published weights.
         dim: channels of every level.
         cells: rows and columns in the middle of the template's map that stand for the target.
         stride, ratios, scale: anchors: pixels per cell, height to width, side in cells.
@@ -58,8 +59,6 @@ class SiamAttnConfig:
         mask_above: probability above which a pixel belongs to the target.
         outlined_above: area in pixels above which the largest piece of the mask gives the rotated box.
         found_above: a result is ``found`` where its score is above this.
-        frozen: modules that training leaves as they are, batch norm statistics included; the paper trains the
-            other stages of the backbone from its tenth epoch on only.
         cls_weight, loc_weight, box_weight, mask_weight: of the losses (section 3.4).
         positive_above, negative_below, positives, negatives: overlaps from which an anchor is an example, and how many
             of each are drawn; ``strangers``: negatives of a pair that does not show the target.
@@ -70,7 +69,13 @@ class SiamAttnConfig:
     template: CropSpec = CropSpec(1.0, 127, 0.5, "mean", "rounded")
     search: CropSpec = CropSpec(255 / 127, 255, 0.5, "mean", "rounded")
     backbone: ResNetConfig = ResNetConfig(
-        (3, 4, 6, 3), (64, 128, 256, 512), (1, 2, 1, 1), (1, 1, 2, 4), frozen_norm=False, style="siamrpn"
+        (3, 4, 6, 3),
+        (64, 128, 256, 512),
+        (1, 2, 1, 1),
+        (1, 1, 2, 4),
+        frozen_norm=False,
+        frozen_stages=1,
+        style="siamrpn",
     )
     levels: int = 3
     dim: int = 256
@@ -97,7 +102,6 @@ class SiamAttnConfig:
     mask_above: float = 0.2
     outlined_above: float = 100.0
     found_above: float = 0.5
-    frozen: tuple[str, ...] = ("backbone.conv1", "backbone.bn1", "backbone.layer1")
     cls_weight: float = 5.0
     loc_weight: float = 1.2
     box_weight: float = 1.0
@@ -374,15 +378,6 @@ class SiamAttn(TrackingModel):
         self.feature_fusion = FeatureFusion(c)
         self.bbox_head = BoxHead(c) if c.refine else None
         self.mask_head = MaskHead(c) if c.segment else None
-        for name in c.frozen:
-            self.get_submodule(name).requires_grad_(False)
-
-    def train(self, mode: bool = True) -> SiamAttn:
-        """Frozen parts stay in eval mode."""
-        super().train(mode)
-        for name in self.config.frozen:
-            self.get_submodule(name).eval()
-        return self
 
     def memorize(self, images: Tensor, padding: Tensor, boxes: Tensor | None = None) -> Template:
         """Template patches (B, 3, S, S), RGB, 0 to 255, to the features in their middle."""
@@ -595,14 +590,6 @@ class SiamAttn(TrackingModel):
         boxes = decode(deltas.detach(), self._anchors(deltas.shape[-1]).to(deltas))
         return cxcywh_to_xyxy(clip_proposals(shifted(boxes, c.search.size // 2), c))
 
-    def parameter_groups(self, backbone: float = 0.05) -> list[dict[str, Any]]:
-        """What is trained, as groups for an optimiser: the backbone, whose rate has a ``factor``, and all else."""
-        trained = [(name.startswith("backbone."), p) for name, p in self.named_parameters() if p.requires_grad]
-        return [
-            {"params": [p for inside, p in trained if inside], "factor": backbone},
-            {"params": [p for inside, p in trained if not inside], "factor": 1.0},
-        ]
-
 
 # Boxes in the search patch
 
@@ -763,24 +750,6 @@ def mask_loss(logits: Tensor, targets: Tensor, counted: Tensor, hardest: float =
         return logits.sum()
     each = F.binary_cross_entropy_with_logits(logits, targets.to(logits.dtype), reduction="none").flatten()
     return each.topk(int(hardest * len(each)), sorted=False).values.mean()
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """Learning rates by epoch: a geometric rise to ``peak``, then evenly in the logarithm down to ``last``."""
-
-    epochs: int = 20
-    warmup: int = 5
-    first: float = 0.001
-    peak: float = 0.005
-    last: float = 0.0005
-
-    def rate(self, epoch: int) -> float:
-        """The rate of an epoch, the first being 0."""
-        if epoch < self.warmup:
-            return self.first * (self.peak / self.first) ** (epoch / self.warmup)
-        done = (epoch - self.warmup) / max(1, self.epochs - self.warmup - 1)
-        return self.peak * (self.last / self.peak) ** done
 
 
 def official_name(name: str) -> str:

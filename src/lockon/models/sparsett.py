@@ -16,15 +16,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lockon.boxes import Box, xywh_to_xyxy, xyxy_to_cxcywh
-from lockon.crops import CropSpec, Window, warp, warp_matrix
+from lockon.crops import CropSpec, Window
 from lockon.errors import ModelError
 from lockon.models import register
 from lockon.nn.anchors import cosine_window
@@ -536,135 +535,6 @@ def inclusive_iou(a: Tensor, b: Tensor) -> Tensor:
 
 def _mean(x: Tensor) -> Tensor:
     return x.sum() / max(1, len(x))
-
-
-# Training as in the official code: which pairs, how they are cut, and the optimiser's settings
-
-
-@dataclass(frozen=True)
-class SparsettTraining:
-    """The official training recipe.
-
-    Attributes:
-        negative: share of pairs of two frames that have nothing to do with each other.
-        max_gap: how many frames the search frame may lie before the template's.
-        max_ratio: boxes that are longer than this in units of their width, or wider in units of their length, are left
-            out.
-        max_scale, max_shift: of the search crop: by how much its scale may change, and how far from its middle the
-            target may be, in halves of its side; ``template_scale`` and ``template_shift`` are the template's.
-        tries: how often a crop is drawn anew that does not show the whole target.
-        rates: (end epoch, learning rate) of the stages; ``backbone`` multiplies it for the backbone's parameters.
-        weight_decay: of every parameter.
-    """
-
-    negative: float = 0.33
-    max_gap: int = 100
-    max_ratio: float = 10.0
-    max_scale: float = 0.3
-    max_shift: float = 0.4
-    template_scale: float = 0.0
-    template_shift: float = 0.0
-    tries: int = 50
-    rates: tuple[tuple[int, float], ...] = ((10, 1e-4), (15, 1e-5), (20, 1e-6))
-    backbone: float = 0.1
-    weight_decay: float = 1e-4
-
-    def second_frames(self, first: int, length: int) -> range:
-        """The frames that may be searched when ``first`` of a video is the template: far ones before it are left out,
-        but not far ones after it, which the official code means to leave out too."""
-        return range(max(0, first - self.max_gap), length)
-
-    def accepts(self, w: float, h: float) -> bool:
-        """Whether a pair may have a box of this size. The official code means to leave out very small and very large
-        boxes too, but its test of the area is always true."""
-        ratio = h / (w + 1e-6)
-        return max(ratio, 1 / max(ratio, 1e-6)) < self.max_ratio
-
-    def learning_rate(self, epoch: int) -> float:
-        """Of an epoch, counted from 0, for all parameters but the backbone's."""
-        return next(rate for end, rate in self.rates if epoch < end)
-
-    def parameter_groups(self, model: Sparsett) -> list[dict[str, Any]]:
-        """Two groups for ``torch.optim.AdamW``: the backbone, and the rest; "factor" multiplies the learning rate."""
-        backbone = list(model.backbone.parameters())
-        rest = [parameter for name, parameter in model.named_parameters() if not name.startswith("backbone.")]
-        return [
-            {"params": backbone, "factor": self.backbone, "weight_decay": self.weight_decay},
-            {"params": rest, "factor": 1.0, "weight_decay": self.weight_decay},
-        ]
-
-
-class Cut(NamedTuple):
-    """A training patch: (size, size, 3) uint8, and x, y, w, h of the target in its pixels."""
-
-    image: np.ndarray
-    box: Box
-
-
-def cut_pair(
-    frames: tuple[np.ndarray, np.ndarray],
-    boxes: tuple[Box, Box],
-    config: SparsettConfig,
-    training: SparsettTraining,
-    draws: Iterable[Sequence[float]],
-) -> tuple[Cut, Cut]:
-    """Template and search patch of a training pair; outside of their frames both have the template frame's mean colour.
-
-    Args:
-        frames: (height, width, 3) uint8, of template and search.
-        boxes: x, y, w, h of the target in each, in frame pixels.
-        draws: rows of six numbers from 0 to 1, such as ``rng.random((training.tries, 6))``: the scale of the search
-            and of the template crop, then the shift x, y of both. The first row that leaves the whole target in both
-            patches is used; if none does, nothing is changed.
-    """
-    border = frames[0].mean((0, 1)).tolist()
-    specs = (config.template, config.search)
-    for row in draws:
-        jitters = _jitters(row, training)
-        if all(_shows(spec, _jittered(spec, box, *j)[2]) for spec, box, j in zip(specs, boxes, jitters, strict=True)):
-            break
-    else:
-        jitters = ((1.0, 0.0, 0.0), (1.0, 0.0, 0.0))
-    cuts = []
-    for frame, spec, box, jitter in zip(frames, specs, boxes, jitters, strict=True):
-        centre, side, placed = _jittered(spec, box, *jitter)
-        cuts.append(Cut(warp(frame, warp_matrix(centre, side, spec.size), spec.size, border), placed))
-    return cuts[0], cuts[1]
-
-
-Jitter = tuple[float, float, float]  # crop's side over its usual one, shift x and y in halves of the side
-
-
-def _jitters(row: Sequence[float], t: SparsettTraining) -> tuple[Jitter, Jitter]:
-    """Six numbers from 0 to 1 to the changes of template and search crop."""
-    scale, template_scale, dx, dy, template_dx, template_dy = row
-
-    def stretch(draw: float, most: float) -> float:
-        low, high = 1 / (1 + most), 1 + most
-        return low + (high - low) * draw
-
-    def shift(draw: float, most: float) -> float:
-        return (2 * draw - 1) * most
-
-    template = (t.template_scale, t.template_shift)
-    return (
-        (stretch(template_scale, template[0]), shift(template_dx, template[1]), shift(template_dy, template[1])),
-        (stretch(scale, t.max_scale), shift(dx, t.max_shift), shift(dy, t.max_shift)),
-    )
-
-
-def _jittered(spec: CropSpec, box: Box, stretch: float, dx: float, dy: float) -> tuple[tuple[float, float], float, Box]:
-    """Centre and side in frame pixels of a changed crop, and the box's place in the patch."""
-    cx, cy, w, h = to_centre(box)
-    side = spec.extent(w, h) * spec.factor * stretch
-    scale, middle = spec.size / side, 0.5 * (spec.size - 1)
-    placed = (middle + 0.5 * dx * spec.size, middle + 0.5 * dy * spec.size, w * scale, h * scale)
-    return (cx - 0.5 * dx * side, cy - 0.5 * dy * side), side, from_centre(placed)
-
-
-def _shows(spec: CropSpec, box: Box) -> bool:
-    x, y, w, h = box
-    return min(x, y) >= 0 and max(x + w, y + h) <= spec.size
 
 
 RENAMED = (

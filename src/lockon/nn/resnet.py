@@ -26,7 +26,8 @@ class ResNetConfig:
         style: "torchvision", or "siamrpn": the trunk of SiamRPN++ (Li et al., CVPR 2019), whose stem and striding
             blocks do not pad, so that a cell sees the same wherever it lies; there the first block of a dilated stage
             has half the stage's dilation, and a stage that strides or dilates begins with a 3x3 shortcut.
-        frozen_stages: the last stage whose parameters do not train: 0 the stem, 1 ``layer1``, ...; -1 if all train.
+        frozen_stages: the last stage whose parameters do not train, nor its norms' statistics: 0 the stem, 1
+            ``layer1``, ...; -1 if all train.
         merged: the last so many stages come out together, one channel after another, at the resolution of the first of
             them: fine detail and wide sight for small networks.
     """
@@ -183,10 +184,16 @@ class ResNet(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-        for name in ("conv1", "bn1") if config.frozen_stages >= 0 else ():
+        self.frozen = ["conv1", "bn1", *self.stages[: config.frozen_stages]] if config.frozen_stages >= 0 else []
+        for name in self.frozen:
             self.get_submodule(name).requires_grad_(False)
-        for name in self.stages[: max(0, config.frozen_stages)]:
-            self.get_submodule(name).requires_grad_(False)
+
+    def train(self, mode: bool = True) -> ResNet:
+        """Frozen stages stay in eval mode."""
+        super().train(mode)
+        for name in self.frozen:
+            self.get_submodule(name).eval()
+        return self
 
     def forward(self, x: Tensor) -> Tensor:
         """Images to the features of the last stage, or of the last few."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
 from lockon.data.pairs import PairConfig
+from lockon.data.papers import PaperPairs
 from lockon.errors import DataError
 from lockon.registry import closest
 from lockon.training.optimizer import OptimizerConfig
@@ -21,8 +22,9 @@ class Recipe:
 
     Attributes:
         model: name in the registry.
-        data: which pairs are drawn.
-        pairs: length of the run.
+        data: which pairs are drawn: the library's own, or those of a paper.
+        pairs: length of the run; ``epochs``: equal parts of it, between which learning rates change, and what else a
+            paper changes over a run. 0: rates change with every step.
         batch: pairs per optimiser step.
         ema: decay per step of the averaged weights, which are the ones kept.
         precision: "bfloat16" (autocast) or "float32".
@@ -30,6 +32,7 @@ class Recipe:
         start: weights to start from, for a second stage; empty to start from nothing.
         only: beginning of the names of the parameters that train; the rest is frozen, with its batch norms. Empty
             for all.
+        backbone_from: share of the run after which the backbone trains too; before, it is frozen with its batch norms.
         norm_until: share of the run after which batch norms keep the statistics they have. While they learn, template
             and search patches are each normalised by their own batch, which the running statistics of both cannot
             reproduce when tracking; the rest of the run trains the network as it will be used.
@@ -41,15 +44,17 @@ class Recipe:
     """
 
     model: str
-    data: PairConfig = field(default_factory=PairConfig)
+    data: PairConfig | PaperPairs = field(default_factory=PairConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     pairs: int = 200_000
+    epochs: int = 0
     batch: int = 32
     ema: float = 0.998
     precision: str = "bfloat16"
     backbone: str = ""
     start: str = ""
     only: str = ""
+    backbone_from: float = 0.0
     norm_until: float = 1.0
     config: tuple[str, ...] = ()
     seed: int = 1
@@ -92,16 +97,22 @@ def _override(node: Any, path: list[str], value: str, full: str) -> Any:
         return dataclasses.replace(node, **{head: parse(kind, value)})
     except ValueError:
         choices = " or ".join(map(str, typing.get_args(kind))) if typing.get_origin(kind) is Literal else ""
+        choices = "NAME:NUMBER,NAME:NUMBER" if typing.get_origin(kind) is dict else choices
         raise DataError(f"{full}={value}: expected {choices or getattr(kind, '__name__', kind)}") from None
 
 
 def parse(kind: Any, text: str) -> Any:
-    """A value of a field's type from its text: bool, int, float, str, one of some words, or a tuple of these joined by
-    commas."""
+    """A value of a field's type from its text: bool, int, float, str, one of some words, a tuple of these joined by
+    commas, or numbers by name, as in ``lasot:1,coco:0.5``."""
     origin = typing.get_origin(kind)
+    if origin is dict:
+        pairs = [part.strip().rpartition(":") for part in text.split(",") if part.strip()]
+        if not all(name for name, *_ in pairs):
+            raise ValueError(text)
+        return {name: parse(typing.get_args(kind)[1], value) for name, _, value in pairs}
     if origin is tuple:
         parts = typing.get_args(kind)
-        texts = text.strip("()[] ").split(",")
+        texts = [part for part in text.strip("()[] ").split(",") if part.strip()]
         kinds = [parts[0]] * len(texts) if parts[-1] is Ellipsis else list(parts)
         if len(kinds) != len(texts):
             raise ValueError(text)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from lockon.crops import CropSpec, Window, crop
-from lockon.data.augment import jitter_box
+from lockon.data.papers.stark import jitter_box
 from lockon.models.grm import (
     DividedAttention,
     Grm,
@@ -23,11 +23,13 @@ from lockon.models.grm import (
     relation_mask,
     target_tokens,
 )
-from lockon.models.ostrack import OneStreamPrediction, hann_window, official_name, parameter_groups
+from lockon.models.ostrack import OneStreamPrediction, hann_window, official_name
 from lockon.nn.heads import CenterHead, centered_boxes
 from lockon.nn.losses import center_map
 from lockon.nn.vit import ViTConfig, resize_positions
 from lockon.tracker import PairBatch, State
+from lockon.training.optimizer import parameter_groups
+from lockon.training.recipes import get_recipe
 
 from ..runner import Adapter, Answer, Case, keep, recorded
 from .ostrack import blank, counted, crops, images, loaded, maps, memorize, network_outputs, track, watched
@@ -315,7 +317,10 @@ def counts(case: Case) -> Answer:
     own = dict(model.named_parameters())
     buffers = sum(x.numel() for name, x in model.state_dict().items() if name not in own)
     answer = {**numbers, "buffers": np.array(buffers)}
-    for group in parameter_groups(model):
-        answer[f"{group['name']}_parameters"] = np.array(sum(p.numel() for p in group["params"]))
-        answer[f"{group['name']}_tensors"] = np.array(len(group["params"]))
+    names = {"rest": "head", "backbone": "backbone", "divide": "division"}
+    model.requires_grad_()  # the official optimiser has what is never used, too
+    for group in parameter_groups(model, get_recipe("grm-base-256").optimizer):
+        name = names[group["part"]]
+        answer[f"{name}_parameters"] = np.array(sum(p.numel() for p in group["params"]))
+        answer[f"{name}_tensors"] = np.array(len(group["params"]))
     return answer

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from lockon.boxes import Box, cxcywh_to_xyxy
-from lockon.crops import CropSpec, Window, crop
-from lockon.data.augment import flip_box, shift_and_scale
+from lockon.crops import CropSpec, Window, crop, warp
+from lockon.data.papers.siamattn import Shake, flip_box, seen_box, shaken_matrix
 from lockon.masks import outline, place_mask
 from lockon.models.siamattn import (
     SPREAD,
@@ -24,7 +24,6 @@ from lockon.models.siamattn import (
     Features,
     Ranking,
     RoITargets,
-    Schedule,
     SiamAttn,
     SiamAttnConfig,
     SiamAttnPrediction,
@@ -41,6 +40,7 @@ from lockon.nn.count import multiply_adds
 from lockon.nn.deform import deform_conv, deform_roi_pool
 from lockon.nn.resnet import ResNetConfig
 from lockon.tracker import State, Tracker
+from lockon.training.optimizer import OptimizerConfig, learning_rate, parameter_groups
 
 from ..runner import Adapter, Answer, Case, keep, recorded
 
@@ -58,8 +58,8 @@ TINY = SiamAttnConfig(
 
 def _model(case: Case, **changes: Any) -> SiamAttn:
     """The case's network with its weights, in eval mode; only its online rules may be changed."""
-    model = keep(case.weights, lambda: _build(case, SiamAttnConfig(frozen=())).eval())
-    model.config = replace(SiamAttnConfig(frozen=()), **changes)
+    model = keep(case.weights, lambda: _build(case, SiamAttnConfig()).eval())
+    model.config = replace(SiamAttnConfig(), **changes)
     model.template_crop, model.search_crop = model.config.template, model.config.search
     return model
 
@@ -211,7 +211,7 @@ def network(case: Case) -> Answer:
 @ADAPTER.answers("counts", "template_size", "search_size", "rois", "parameters.total")
 def counts(case: Case) -> Answer:
     with torch.device("meta"):
-        model = SiamAttn(SiamAttnConfig(frozen=())).eval()
+        model = SiamAttn(SiamAttnConfig()).eval()
         template, search = (torch.zeros(1, 3, case[f"{n}_size"], case[f"{n}_size"]) for n in ("template", "search"))
         memory = model.memorize(template, template[:, 0])
         features = model(search, search[:, 0], memory).features
@@ -535,8 +535,10 @@ def _roi_targets(case: Case, model: SiamAttn, deltas: Tensor) -> tuple[Tensor, R
 @ADAPTER.answers("train-step", "label_cls", "gt_x1y1x2y2", "fg_pick", "loss_weights", "gradient_names")
 def train_step(case: Case) -> Answer:
     weights = {f"{name}_weight": weight for name, weight in case["loss_weights"].items()}
-    config = replace(SiamAttnConfig(), frozen=tuple(case["frozen"]), rois=case["roi_per_image"], **weights)
-    model = _build(case, replace(config, roi_above=case["fg_iou"]))
+    usual = SiamAttnConfig(rois=case["roi_per_image"], roi_above=case["fg_iou"], **weights)
+    backbone = replace(usual.backbone, frozen_stages=len(case["frozen"]) - 2 if case["frozen"] else -1)
+    model = _build(case, replace(usual, backbone=backbone))
+    assert [f"backbone.{name}" for name in model.backbone.frozen] == case["frozen"]
     model.train({"batch": True, "running": False}[case["batch_norm"]])
     templates, searches = (sorted(n for n in case.inputs if re.fullmatch(rf"{k}\d", n)) for k in ("template", "search"))
     with recorded(model, "mask_head") as calls:
@@ -564,11 +566,19 @@ def train_step(case: Case) -> Answer:
 
 @ADAPTER.answers("train-step", "epochs", "warmup", "main", "base_lr", "backbone_factor")
 def learning_rates(case: Case) -> Answer:
-    rise, main = case["warmup"], case["main"]
-    schedule = Schedule(case["epochs"], rise["epochs"], rise["start"], main["start"], main["end"])
+    rise, main, epochs = case["warmup"], case["main"], case["epochs"]
     assert rise["end"] == main["start"] == case["base_lr"]
-    rates = np.array([schedule.rate(epoch) for epoch in range(case["epochs"])])
-    factors = [group["factor"] for group in SiamAttn(TINY).parameter_groups(case["backbone_factor"])]
+    config = OptimizerConfig(
+        case["base_lr"],
+        case["backbone_factor"],
+        decay_all=True,
+        warmup=rise["epochs"],
+        warmup_from=rise["start"] / rise["end"],
+        final=main["end"] / main["start"],
+        schedule="exponential",
+    )
+    rates = np.array([learning_rate(config, epoch, epochs, epochs) for epoch in range(epochs)])
+    factors = [group["factor"] for group in parameter_groups(SiamAttn(TINY), config)]
     return {"lr": rates, "group_lr": rates[:, None] * factors}
 
 
@@ -577,6 +587,7 @@ def augmentation(case: Case) -> Answer:
     answer: dict[str, Any] = {}
     for name in ("search", "template"):
         s = case[f"{name}.settings"]
-        image, box = shift_and_scale(case["image"], case["box_x1y1x2y2"], s["size"], s["shift"], s["scale"], s["u"])
+        matrix = shaken_matrix(len(case["image"]), s["size"], Shake(s["shift"], s["scale"]), s["u"])
+        image, box = warp(case["image"], matrix, s["size"]), seen_box(case["box_x1y1x2y2"], matrix)
         answer |= {f"{name}.image": _bgr(image), f"{name}.box": box, f"{name}.flipped_box": flip_box(box, s["size"])}
     return answer

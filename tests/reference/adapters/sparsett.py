@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -11,16 +12,15 @@ from torch import Tensor, nn
 
 from lockon.boxes import Box
 from lockon.crops import Window, crop, warp_matrix
+from lockon.data.papers.sparsett import SparsettPairs, cut_pair
 from lockon.models.sparsett import (
     Dense,
     SparseAttention,
     Sparsett,
     SparsettConfig,
     SparsettPrediction,
-    SparsettTraining,
     Template,
     choose,
-    cut_pair,
     dense_losses,
     from_centre,
     grid_points,
@@ -35,6 +35,7 @@ from lockon.nn.count import multiply_adds
 from lockon.nn.position import LearnedPosition
 from lockon.nn.swin import SwinConfig
 from lockon.tracker import State, Tracker
+from lockon.training.optimizer import OptimizerConfig, learning_rate, parameter_groups
 
 from ..runner import Adapter, Answer, Call, Case, keep, recorded
 
@@ -141,17 +142,18 @@ def normalisation(case: Case) -> Answer:
 
 @ADAPTER.answers("crop", "template_box_xyxy", "search_box_xyxy", "unit_draws")
 def training_crops(case: Case) -> Answer:
-    training = SparsettTraining(
+    config = SparsettPairs(
         max_scale=case["max_scale"],
         max_shift=case["max_shift"],
         template_scale=case["max_scale_template"],
         template_shift=case["max_shift_template"],
     )
+    specs = _crops(case)
     cuts = cut_pair(
         (case["template_image"], case["search_image"]),
         (_xywh(case["template_box_xyxy"]), _xywh(case["search_box_xyxy"])),
-        replace(TINY, **_crops(case)),
-        training,
+        (specs["template"], specs["search"]),
+        config,
         np.reshape(case["unit_draws"], (-1, 6)),
     )
     answer: dict[str, Any] = {}
@@ -379,10 +381,10 @@ def _batch(case: Case, name: str) -> list[np.ndarray]:
 
 @ADAPTER.answers("sampler", "sequence_lengths", "max_gap", "draws")
 def pair_indices(case: Case) -> Answer:
-    training = SparsettTraining(max_gap=case["max_gap"])
+    config = SparsettPairs(max_gap=case["max_gap"])
     pairs, allowed = [], []
     for length, (first, second) in zip(case["sequence_lengths"], case["draws"].tolist(), strict=True):
-        frames = training.second_frames(first, length)
+        frames = config.second_frames(first, length)
         pairs.append((first, frames[second]))
         allowed.append((frames[0], frames[-1]))
     return {"pairs": pairs, "allowed_second": allowed}
@@ -390,23 +392,26 @@ def pair_indices(case: Case) -> Answer:
 
 @ADAPTER.answers("sampler", "boxes_wh", "image_hw", "rejected")
 def accepted_boxes(case: Case) -> Answer:
-    training = SparsettTraining(max_ratio=case["max_ratio"])
-    return {"rejected": np.array([not training.accepts(w, h) for w, h in case["boxes_wh"]], np.int8)}
+    config = SparsettPairs(max_ratio=case["max_ratio"])
+    return {"rejected": np.array([not config.accepts(w, h) for w, h in case["boxes_wh"]], np.int8)}
 
 
 @ADAPTER.answers("train-step", "epochs", "stages_end_epoch_and_lr", "lr_other")
 def schedule(case: Case) -> Answer:
-    training = SparsettTraining(rates=tuple(tuple(stage) for stage in case["stages_end_epoch_and_lr"]))
-    return {"lr_other": [training.learning_rate(epoch) for epoch in range(case["epochs"])]}
+    epochs, (ends, rates) = case["epochs"], zip(*case["stages_end_epoch_and_lr"], strict=True)
+    (drop,) = {round(after / before, 9) for before, after in pairwise(rates)}
+    at = tuple(end / epochs for end in ends[:-1])
+    config = OptimizerConfig(rates[0], warmup=0, final=drop, schedule="drop", drop_at=at)
+    return {"lr_other": [learning_rate(config, epoch, epochs, epochs) for epoch in range(epochs)]}
 
 
 @ADAPTER.answers("counts", "backbone_factor", "group_sizes")
-def parameter_groups(case: Case) -> Answer:
+def group_sizes(case: Case) -> Answer:
     with torch.device("meta"):
-        model = Sparsett(SparsettConfig())
-    groups = SparsettTraining(backbone=case["backbone_factor"]).parameter_groups(model)
-    sizes = [(len(group["params"]), sum(p.numel() for p in group["params"])) for group in groups]
-    return {"group_sizes": sizes}
+        model = Sparsett(SparsettConfig()).requires_grad_()  # the official optimiser has what never trains, too
+    groups = parameter_groups(model, OptimizerConfig(backbone=case["backbone_factor"], decay_all=True))
+    sizes = {g["part"]: (len(g["params"]), sum(p.numel() for p in g["params"])) for g in groups}
+    return {"group_sizes": [sizes["backbone"], sizes["rest"]]}
 
 
 @ADAPTER.answers("counts", "parts", "parameters", "macs_template", "macs_search")

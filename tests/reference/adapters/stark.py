@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from lockon.crops import CropSpec, Window, crop
-from lockon.data.augment import jitter_box
+from lockon.data.papers.stark import jitter_box
 from lockon.data.pick import pick_trident
 from lockon.models import MODELS
 from lockon.models.stark import (
@@ -29,8 +29,9 @@ from lockon.nn.position import sine_position
 from lockon.nn.repvgg import fold
 from lockon.nn.resnet import ResNetConfig
 from lockon.tracker import PairBatch, State, Tracker, TrackingModel
-from lockon.training.loop import Run, train_only
+from lockon.training.loop import Run
 from lockon.training.optimizer import OptimizerConfig
+from lockon.training.phases import train_only
 from lockon.training.recipe import Recipe
 
 from ..runner import Adapter, Answer, Call, Case, keep, recorded
