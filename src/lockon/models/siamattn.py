@@ -795,7 +795,6 @@ def siamattn_tiny() -> SiamAttn:
             mask_convs=2,
             hidden=128,
             box_hidden=128,
-            frozen=(),
             rois=4,
         )
     )

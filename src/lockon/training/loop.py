@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import json
+import math
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,11 +17,13 @@ import torch
 from torch import Tensor, nn
 
 from lockon import registry
-from lockon.data.pairs import PairDataset, PairSampler, pair_loader
+from lockon.data.pairs import PairConfig, PairDataset, PairSampler, Sampler, pair_loader
+from lockon.data.papers import read_pairs
 from lockon.data.sources import read_sources
 from lockon.errors import DataError
 from lockon.tracker import PairBatch, TrackingModel
 from lockon.training.optimizer import learning_rate, make_optimizer
+from lockon.training.phases import Phases, train_only
 from lockon.training.recipe import Recipe, override
 from lockon.weights import load_backbone, save_weights
 
@@ -69,7 +72,7 @@ def train(
     model = registry.create_model(recipe.model, weights=recipe.start or None, settings=settings).to(device)
     if recipe.backbone:
         load_backbone(model, Path(recipe.backbone))
-    model.train(not recipe.only)
+    model.train()
     train_only(model, recipe.only)
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # twice as fast for convolutions
     run = Run(recipe, model)
@@ -105,14 +108,10 @@ def model_settings(recipe: Recipe) -> dict[str, Any]:
     return {f.name: getattr(changed, f.name) for f in dataclasses.fields(changed)}
 
 
-def train_only(model: nn.Module, beginning: str) -> None:
-    """Freezes all parameters whose names do not begin so."""
-    for name, parameter in model.named_parameters():
-        parameter.requires_grad_(parameter.requires_grad and name.startswith(beginning))
-
-
-def make_sampler(recipe: Recipe, data: Mapping[str, Sequence[str]], model: TrackingModel) -> PairSampler:
+def make_sampler(recipe: Recipe, data: Mapping[str, Sequence[str]], model: TrackingModel) -> Sampler:
     """The pairs of a recipe for a model's crops, from the sources in ``data``."""
+    if not isinstance(recipe.data, PairConfig):
+        return read_pairs(recipe.data, data, model)
     count = getattr(model.config, "templates", 1)
     sources = read_sources(data)
     return PairSampler(sources, recipe.data, model.template_crop, model.search_crop, count, model.segments)
@@ -128,17 +127,15 @@ class Run:
         self.recipe, self.model, self.step = recipe, model, 0
         self.optimizer = make_optimizer(model, recipe.optimizer)
         self.ema = {k: v.detach().clone() for k, v in model.state_dict().items()}
-        self.norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
         self.total = recipe.pairs // recipe.batch
+        self.phases = Phases(recipe, model, self.total)
 
     def advance(self, batch: PairBatch) -> dict[str, Tensor]:
         """One optimiser step; returns the losses."""
-        rate = learning_rate(self.recipe.optimizer, self.step, self.total)
+        self.phases.enter(self.step)
+        rate = learning_rate(self.recipe.optimizer, self.step, self.total, self.recipe.epochs)
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group["factor"]
-        if self.step >= self.recipe.norm_until * self.total:
-            for module in self.norms:
-                module.eval()
         device = batch.search.device
         with torch.autocast(device.type, torch.bfloat16, enabled=self.recipe.precision == "bfloat16"):
             losses = self.model.loss(batch)
@@ -147,7 +144,7 @@ class Run:
             raise DataError(f"the loss is not finite at step {self.step}: {shown}; try a lower optimizer.lr")
         self.optimizer.zero_grad(set_to_none=True)
         losses["total"].backward()
-        self.gradient = nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.optimizer.clip)
+        self.gradient = nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.optimizer.clip or math.inf)
         self.optimizer.step()
         self.step += 1
         self._average()
@@ -179,7 +176,8 @@ class Run:
         """Goes on from a checkpoint of the same recipe; only tensors and plain values are unpickled."""
         state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
         told, mine = json.loads(state["recipe"]), _plain(self.recipe)
-        for name, default in _plain(Recipe(self.recipe.model)).items():  # fields newer than the checkpoint
+        usual = Recipe(self.recipe.model, type(self.recipe.data)())
+        for name, default in _plain(usual).items():  # fields newer than the checkpoint
             told[name] = default | told.get(name, {}) if isinstance(default, dict) else told.get(name, default)
         changed = sorted(k for k in mine if told.get(k) != mine[k] and k not in ("workers", "save_every", "log_every"))
         if changed:
