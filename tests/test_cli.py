@@ -239,6 +239,15 @@ def test_a_benchmarks_settings_are_used_or_its_name_is_explained(command: Comman
     assert "unknown benchmark 'lassot'; did you mean lasot" in ran.err
 
 
+def test_recipes_are_listed_with_a_line_each(command: Command) -> None:
+    ran = command("train", "--list")
+    assert ran.code == 0
+    lines = [line.split(maxsplit=1) for line in ran.out.splitlines()]
+    told = dict(line for line in lines if len(line) == 2)
+    assert told["aiatrack-mixed"].strip() == "AiATrack with one attention to all references."
+    assert {"stark-tiny", "stark-st50-score", "sparsett-got10k", "siamattn"} <= told.keys()
+
+
 @pytest.mark.parametrize("verb", ["track", "demo", "models", "convert", "train"])
 def test_every_verb_shows_an_example(verb: str, command: Command) -> None:
     assert f"lockon {verb}" in command(verb, "--help").out

@@ -155,6 +155,18 @@ def convert(
     say(f"weights of {tracker}: {out}")
 
 
+def list_recipes(show: bool) -> None:
+    """Prints the recipes with a line each, and ends."""
+    if show:
+        from lockon.training.recipes import RECIPES  # training is not needed to track
+
+        table = Table("recipe", "", box=None)
+        for name, build in sorted(RECIPES.items()):
+            table.add_row(name, (build.__doc__ or "").strip().splitlines()[0])
+        print_table(table)
+        raise typer.Exit
+
+
 @app.command()
 def train(
     recipe: Annotated[str, typer.Argument(help="Name of the recipe.")],
@@ -164,6 +176,9 @@ def train(
     out: Annotated[Path, typer.Option(help="Folder for checkpoint, log and weights; goes on from what is there.")],
     device: DeviceOption = "auto",
     set_: Annotated[list[str] | None, typer.Option("--set", help="FIELD.FIELD=VALUE of the recipe.")] = None,
+    list_: Annotated[
+        bool, typer.Option("--list", callback=list_recipes, is_eager=True, help="Show the recipes.")
+    ] = False,
     quiet: QuietOption = False,
 ) -> None:
     """Train a tracker; the same command goes on after a kill.
