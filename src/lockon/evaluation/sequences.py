@@ -1,4 +1,5 @@
-"""Annotated sequences: a folder each, with ``00000001.jpg`` and so on and ``groundtruth.txt``, x,y,w,h per line."""
+"""Annotated sequences: a folder each, with ``00000001.jpg`` and so on and ``groundtruth.txt``, x,y,w,h per line, or
+nan,nan,nan,nan where the target is absent."""
 
 from __future__ import annotations
 
