@@ -16,25 +16,18 @@ from pathlib import Path
 
 import numpy as np
 
-from lockon.data.sources import decode
-from lockon.evaluation.metrics import Array, precision, success_auc
+from lockon.evaluation.metrics import precision, success_auc
+from lockon.evaluation.sequences import Sequence, read_sequences
 from rivals import Run, add_options, chosen, per_second, report
 
 
-def read_sequence(folder: Path) -> tuple[list[np.ndarray], Array]:
-    """RGB frames and their boxes."""
-    files = sorted(folder.glob("*.jpg"))
-    frames = [decode(f.read_bytes()) for f in files]
-    return frames, np.loadtxt(folder / "groundtruth.txt", delimiter=",", ndmin=2)
-
-
-def measure(runs: dict[str, Run], folders: Iterable[Path]) -> tuple[list[str], dict[str, list[float]]]:
+def measure(runs: dict[str, Run], sequences: Iterable[Sequence]) -> tuple[list[str], dict[str, list[float]]]:
     """Sequence names, and per tracker a list of AUC, P20 per sequence, followed by seconds and frames."""
     names: list[str] = []
     scores: dict[str, list[float]] = {name: [] for name in runs}
-    for folder in folders:
-        frames, truth = read_sequence(folder)
-        names.append(folder.name)
+    for sequence in sequences:
+        frames, truth = list(sequence.frames()), sequence.boxes
+        names.append(sequence.name)
         for name, run in runs.items():
             trace = run(frames, tuple(truth[0]))
             auc, p20 = success_auc(trace.boxes, truth), precision(trace.boxes, truth)
@@ -61,9 +54,9 @@ def main() -> None:
     parser.add_argument("sequences", type=Path)
     add_options(parser)
     args = parser.parse_args()
-    folders = sorted(p.parent for p in args.sequences.glob("*/groundtruth.txt"))
-    tables = table(*measure(chosen(args), folders))
-    report(f"AUC / P20, one pass, {len(folders)} sequences", tables, args.out)
+    sequences = read_sequences(args.sequences)
+    tables = table(*measure(chosen(args), sequences))
+    report(f"AUC / P20, one pass, {len(sequences)} sequences", tables, args.out)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,10 @@ from pathlib import Path
 
 import pytest
 
+from lockon.models import MODELS, ModelInfo
+from tests import scenes
+from tests.small import SMALL
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
@@ -10,3 +14,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="DIR",
         help="check this folder of reference cases (or folder of such folders) in place of tests/reference/cases",
     )
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> dict[str, list[str]]:
+    """Stills and a clip to train with."""
+    images = scenes.write_tar(tmp_path / "images.tar", scenes.image_set())
+    clips = scenes.write_tar(tmp_path / "clips.tar", scenes.clip_set())
+    return {"images": [str(images)], "clips": [str(clips)]}
+
+
+@pytest.fixture
+def small_stark(monkeypatch: pytest.MonkeyPatch) -> str:
+    """The name under which the smallest STARK can be trained."""
+    monkeypatch.setitem(MODELS, "small", ModelInfo(SMALL["stark"], "none", str))
+    return "model=small"

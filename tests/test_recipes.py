@@ -1,7 +1,8 @@
 """The recipes: the papers' figures, and that each of them runs."""
 
+import json
 import re
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,12 @@ from lockon.models.siamattn import SiamAttn
 from lockon.models.stark import StarkLightning
 from lockon.registry import create_model
 from lockon.tracker import PairBatch, TrackingModel
-from lockon.training.loop import Run, model_settings
+from lockon.training.checkpoint import changed_fields
 from lockon.training.optimizer import OptimizerConfig, learning_rate, make_optimizer, parameter_groups
 from lockon.training.phases import Phases, train_only
-from lockon.training.recipe import Recipe, override
+from lockon.training.recipe import Recipe, model_settings, override
 from lockon.training.recipes import RECIPES, get_recipe
+from lockon.training.run import Run
 from tests import scenes
 from tests.small import LIGHTNING, SIAMATTN, SMALL
 
@@ -181,3 +183,11 @@ def test_shares_of_data_sets_are_overridden_by_name() -> None:
     recipe = get_recipe("stark-s50", ["data.mix=lasot:1,got10k:vot-train:0.5", "optimizer.drop_at=0.5,0.75"])
     assert getattr(recipe.data, "mix") == {"lasot": 1.0, "got10k:vot-train": 0.5}  # noqa: B009
     assert recipe.optimizer.drop_at == (0.5, 0.75)
+
+
+def test_a_run_goes_on_with_its_own_mix_alone() -> None:
+    recipe = get_recipe("stark-s50", ["data.mix=clips:1"])
+    told = json.loads(json.dumps(asdict(recipe)))
+    del told["data"]["flip"]  # a field newer than the checkpoint
+    assert changed_fields(recipe, told) == []
+    assert changed_fields(get_recipe("stark-s50"), told) == ["data"]

@@ -238,9 +238,9 @@ def test_a_cell_is_the_targets_strictly_inside_its_box_and_ignored_outside_of_a_
 
 
 def test_the_losses_vanish_where_the_prediction_is_right() -> None:
-    classes = torch.tensor([[1, 0, -1]])
-    assert focal_loss(torch.tensor([[20.0, -20.0, 20.0]]), classes, 0.75, 2.0) < 1e-6
-    assert focal_loss(torch.tensor([[-20.0, -20.0, 20.0]]), classes, 0.75, 2.0) == pytest.approx(15)
+    classes, one = torch.tensor([[1, 0, -1]]), torch.tensor(1)
+    assert focal_loss(torch.tensor([[20.0, -20.0, 20.0]]), classes, 0.75, 2.0, one) < 1e-6
+    assert focal_loss(torch.tensor([[-20.0, -20.0, 20.0]]), classes, 0.75, 2.0, one) == pytest.approx(15)
     box = torch.tensor([[3.0, 4.0, 10.0, 12.0]])
     assert inclusive_iou(box, box) == 1
     assert inclusive_iou(box, box + torch.tensor([0, 0, 8, 0])) == 0.5  # 8 and 16 pixels wide

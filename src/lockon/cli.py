@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from functools import partial
 from importlib import resources
 from itertools import chain, islice
@@ -31,6 +33,7 @@ from lockon.select import select_box
 from lockon.summary import summarize
 from lockon.track import TrackWriter, fastest_threads, follow
 from lockon.tracker import Result, Tracker
+from lockon.training.logs import Event, Validation
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 stdout = Console(highlight=False, soft_wrap=True)
@@ -173,32 +176,36 @@ def train(
     data: Annotated[
         list[str], typer.Option(help="NAME=PATH or NAME:PART=PATH of a data set, such as got10k:vot-train=GOT-10k.")
     ],
-    out: Annotated[Path, typer.Option(help="Folder for checkpoint, log and weights; goes on from what is there.")],
+    out: Annotated[Path, typer.Option(help="Folder for checkpoint, logs and weights.")],
     device: DeviceOption = "auto",
     set_: Annotated[list[str] | None, typer.Option("--set", help="FIELD.FIELD=VALUE of the recipe.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in --out, if any.")] = False,
+    validate: Annotated[Path | None, typer.Option(help="Folder of sequences to track now and then.")] = None,
+    show_pairs: Annotated[int, typer.Option(min=0, help="Only draw this many training pairs, into --out.")] = 0,
     list_: Annotated[
         bool, typer.Option("--list", callback=list_recipes, is_eager=True, help="Show the recipes.")
     ] = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Train a tracker; the same command goes on after a kill.
+    """Train a tracker, on one device or, started by torchrun, on many.
 
     Example: lockon train stark-tiny --data 'images=data/images_*.tar' --data 'clips=data/videos_*.tar' --out run
     """
-    from lockon.training.loop import Progress as TrainProgress  # training is not needed to track
-    from lockon.training.loop import train as run_training
+    from lockon.training import loop, pictures  # training is not needed to track
+    from lockon.training.processes import own_device
     from lockon.training.recipe import parse_data
     from lockon.training.recipes import get_recipe
 
-    def report(p: TrainProgress) -> None:
-        losses = "  ".join(f"{name} {value:.3f}" for name, value in p.losses.items())
-        left = (p.total - p.pairs) / max(p.speed, 1e-9) / 60
-        stdout.print(f"{p.pairs:>8} pairs  {p.speed:5.1f}/s  {left:4.0f} min left  lr {p.lr:.1e}  {losses}")
-
-    settings = get_recipe(recipe, set_ or [])
-    path = run_training(settings, parse_data(data), out, find_device(device), (lambda _: None) if quiet else report)
+    settings, sources = get_recipe(recipe, set_ or []), parse_data(data)
+    quiet = quiet or os.environ.get("RANK", "0") != "0"  # of many processes the first one speaks
+    if show_pairs:
+        paths = pictures.show_pairs(loop.make_pairs(settings, sources), show_pairs, out)
+    else:
+        place = own_device(find_device(device))
+        with train_report(quiet) as report:
+            paths = [loop.train(settings, sources, out, place, resume=resume, validate=validate, report=report)]
     if not quiet:
-        stdout.print(f"weights: {path}")
+        stdout.print("\n".join(map(str, paths)), markup=False)
 
 
 def load_tracker(
@@ -295,6 +302,33 @@ def progress_bar(quiet: bool) -> Iterator[Progress]:
     more = (TextColumn("{task.fields[fps]}"), TimeRemainingColumn())
     with Progress(*columns, *more, console=stderr, transient=True, disable=quiet or not stderr.is_terminal) as bar:
         yield bar
+
+
+@contextmanager
+def train_report(quiet: bool) -> Iterator[Callable[[Event | str], None]]:
+    """Takes what a training run tells: a live line on stderr where that is a terminal, else lines on stdout;
+    validations and remarks always as lines."""
+    live = stderr.is_terminal and not quiet
+    columns = (TextColumn("{task.description}"), BarColumn(20), MofNCompleteColumn())
+    more = (TextColumn("{task.fields[speed]}"), TextColumn("{task.fields[losses]}"))
+    with Progress(*columns, *more, console=stderr, transient=True, disable=not live) as bar:
+        task = bar.add_task("pairs", total=None, speed="", losses="")
+
+        def report(event: Event | str) -> None:
+            if quiet:
+                return
+            if isinstance(event, str):
+                stdout.print(event, markup=False)
+            elif isinstance(event, Validation):
+                stdout.print(f"{event.pairs:>8} pairs  success {event.auc:.3f}  precision {event.precision:.3f}")
+            else:
+                losses = "  ".join(f"{name} {value:.3f}" for name, value in event.losses.items())
+                speed = f"{event.speed:.1f}/s  {timedelta(seconds=round(event.seconds_left))} left"
+                bar.update(task, completed=event.pairs, total=event.total, speed=speed, losses=losses)
+                if not live:
+                    stdout.print(f"{event.pairs:>8} pairs  {speed}  lr {event.lr:.1e}  {losses}")
+
+        yield report
 
 
 def print_model(name: str) -> None:

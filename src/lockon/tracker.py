@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -64,6 +65,10 @@ class State:
     past: tuple[Any, ...] = ()
 
 
+Divisors = Mapping[str, Tensor]
+NO_DIVISORS: Divisors = MappingProxyType({})
+
+
 class TrackingModel(nn.Module, ABC):
     """What a paper's file provides: a pure, batched network, and its online rules.
 
@@ -110,8 +115,19 @@ class TrackingModel(nn.Module, ABC):
         frame's (width, height), to each target's next state and result."""
 
     @abstractmethod
-    def loss(self, batch: PairBatch) -> dict[str, Tensor]:
-        """The training losses of a batch by name, each a scalar; "total" is what is minimised."""
+    def loss(self, batch: PairBatch, divisors: Divisors = NO_DIVISORS) -> dict[str, Tensor]:
+        """The training losses of a batch by name, each a scalar; "total" is what is minimised.
+
+        Args:
+            divisors: what sums over targets, cells and so on are divided by, in place of the batch's own ``counts``. A
+                part of a larger batch gets the larger one's counts over its number of parts (all of the same size);
+                the mean of the parts' losses is then the larger batch's loss.
+        """
+
+    def counts(self, batch: PairBatch) -> dict[str, Tensor]:
+        """What sums in the loss are divided by if that is not the number of pairs: scalars that follow from the labels
+        alone and add up over the parts of a batch."""
+        return {"present": batch.present.sum()}
 
     def enter_epoch(self, epoch: int) -> None:
         """Called before each epoch of a training that has epochs, counted from 1: what the paper changes over a run."""

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import torch
 from numpy.random import Generator
-from torch.utils.data import DataLoader, Dataset, Subset
+from torch.utils.data import DataLoader, Dataset
 
 from lockon.crops import BLACK, CropSpec, mean_colour
 from lockon.data.augment import Jitter, Light, Placed, double, occlude, paste, place, reframe, relight, scene, surround
@@ -270,16 +270,25 @@ class PairDataset(Dataset[PairBatch]):
         return self.damage.draw(lambda: self.sampler.draw(rng))
 
 
-def pair_loader(dataset: PairDataset, batch: int, start: int, workers: int) -> DataLoader[PairBatch]:
-    """Batches of pairs in order, from pair ``start`` on."""
+def pair_loader(
+    dataset: PairDataset, batch: int, start: int, workers: int, rank: int = 0, size: int = 1, pin: bool = False
+) -> DataLoader[PairBatch]:
+    """Batches of pairs in order, from pair ``start`` on; of each, what falls to process ``rank`` of ``size``.
+
+    Args:
+        batch: pairs of all processes together, a multiple of ``size``.
+        workers: processes that make the pairs; they do so a few batches ahead, as long as the loader is read.
+        pin: keep batches in memory from which a GPU can copy while it computes.
+    """
+    share = batch // size
+    firsts = range(start + rank * share, len(dataset) - batch + 1 + rank * share, batch)
     return DataLoader(
-        Subset(dataset, range(start, len(dataset))),
-        batch_size=batch,
+        dataset,
+        batch_sampler=[range(first, first + share) for first in firsts],  # type: ignore[misc]  # lists, but smaller
         num_workers=workers,
-        drop_last=True,
         worker_init_fn=_quiet_worker,
-        persistent_workers=False,
         prefetch_factor=4 if workers else None,
+        pin_memory=pin,
     )
 
 

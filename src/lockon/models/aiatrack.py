@@ -36,7 +36,7 @@ from lockon.nn.position import sine_position
 from lockon.nn.precision import full
 from lockon.nn.resnet import TINY, ResNet, ResNetConfig
 from lockon.nn.roi import precise_roi_pool
-from lockon.tracker import PairBatch, Result, State, TrackingModel
+from lockon.tracker import NO_DIVISORS, Divisors, PairBatch, Result, State, TrackingModel
 
 
 @dataclass(frozen=True)
@@ -446,11 +446,11 @@ class AiATrack(TrackingModel):
             out.append((following, Result(box, score, score > c.found_above)))
         return out
 
-    def loss(self, batch: PairBatch) -> dict[str, Tensor]:
+    def loss(self, batch: PairBatch, divisors: Divisors = NO_DIVISORS) -> dict[str, Tensor]:
         """The paper's loss (section 3.2), the IoU head on proposals drawn around each target."""
-        return self.loss_on(batch, draw_proposals(batch.boxes, self.config))
+        return self.loss_on(batch, draw_proposals(batch.boxes, self.config), divisors.get("present"))
 
-    def loss_on(self, batch: PairBatch, proposals: Proposals) -> dict[str, Tensor]:
+    def loss_on(self, batch: PairBatch, proposals: Proposals, count: Tensor | None = None) -> dict[str, Tensor]:
         """The loss with given proposals for the IoU head.
 
         The first of a target's templates is its long-term reference, the others are short-term ones; where there is
@@ -465,7 +465,7 @@ class AiATrack(TrackingModel):
         here = batch.present
         judged = here | self.config.judge_absent
         quality = proposals.quality.where(here[:, None], -1.0)
-        return tracking_loss(corners[here], batch.boxes[here], iou[judged], quality[judged], self.config)
+        return tracking_loss(corners[here], batch.boxes[here], iou[judged], quality[judged], self.config, count)
 
 
 def target_map(boxes: Tensor, grid: int) -> Tensor:
@@ -535,7 +535,7 @@ def proposals_from(boxes: Tensor, spread: Tensor, normals: Tensor, min_iou: floa
 
 
 def tracking_loss(
-    corners: Tensor, boxes: Tensor, iou: Tensor, quality: Tensor, config: AiATrackConfig
+    corners: Tensor, boxes: Tensor, iou: Tensor, quality: Tensor, config: AiATrackConfig, count: Tensor | None = None
 ) -> dict[str, Tensor]:
     """The box loss (``nn.losses.box_loss``) and the squared error of the IoU head.
 
@@ -543,9 +543,12 @@ def tracking_loss(
         corners: (B, 4) predicted x1, y1, x2, y2.
         boxes: (B, 4) x, y, w, h of the targets, of which the part in the patch counts.
         iou, quality: (B, P) the IoU head's output and what it should be.
+        count: what sums over targets are divided by, in place of B; where absence is judged, the IoU head's over all
+            pairs are not.
     """
-    losses = box_loss(corners, xywh_to_xyxy(boxes).clamp(0, 1), config.giou_weight, config.l1_weight)
-    losses["quality"] = F.mse_loss(iou, quality) if len(iou) else iou.sum()
+    losses = box_loss(corners, xywh_to_xyxy(boxes).clamp(0, 1), config.giou_weight, config.l1_weight, count)
+    each = F.mse_loss(iou, quality, reduction="none").mean(1)
+    losses["quality"] = each.sum() / (max(1, len(each)) if count is None or config.judge_absent else count)
     return losses | {"total": losses["box"] + config.iou_weight * losses["quality"]}
 
 

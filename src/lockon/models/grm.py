@@ -25,6 +25,7 @@ from lockon.models.ostrack import OneStream, OneStreamConfig, OneStreamPredictio
 from lockon.nn.precision import full
 from lockon.nn.resnet import TINY
 from lockon.nn.vit import VIT_LARGE, Attention, Block, ViTConfig, attention_logits
+from lockon.tracker import NO_DIVISORS, Divisors
 
 Pooling = Literal["allmax", "allavg", "roimax", "roiavg"]
 
@@ -271,9 +272,11 @@ class Grm(OneStream):
         none = x.new_zeros(batch, 0, x.shape[1] - length)
         return self.backbone.norm(x)[:, length:], torch.stack(chosen, dim=1) if chosen else none
 
-    def losses(self, prediction: OneStreamPrediction, boxes: Tensor, present: Tensor) -> dict[str, Tensor]:
+    def losses(
+        self, prediction: OneStreamPrediction, boxes: Tensor, present: Tensor, divisors: Divisors = NO_DIVISORS
+    ) -> dict[str, Tensor]:
         """As in ``OneStream``, and with ``entropy_weight`` also "entropy"."""
-        losses = super().losses(prediction, boxes, present)
+        losses = super().losses(prediction, boxes, present, divisors)
         weight = self.config.entropy_weight
         if not weight:
             return losses

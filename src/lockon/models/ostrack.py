@@ -29,7 +29,7 @@ from lockon.nn.images import Normalise
 from lockon.nn.losses import box_loss, center_loss, center_map
 from lockon.nn.resnet import ResNet
 from lockon.nn.vit import Block, PatchEmbed, ViTConfig, attention_logits, init_vit, resize_positions
-from lockon.tracker import PairBatch, Result, State, TrackingModel
+from lockon.tracker import NO_DIVISORS, Divisors, PairBatch, Result, State, TrackingModel
 
 
 @dataclass(frozen=True)
@@ -195,12 +195,21 @@ class OneStream(TrackingModel):
             out.append((replace(state, box=clipped, frame=state.frame + 1), result))
         return out
 
-    def loss(self, batch: PairBatch, noise: Sequence[Tensor] | None = None) -> dict[str, Tensor]:
-        """The paper's losses (section 3.3) of a batch; ``noise`` as in ``forward``."""
-        memory = self.memorize(*batch.template(0))
-        return self.losses(self(batch.search, batch.search_padding, memory, noise), batch.boxes, batch.present)
+    def counts(self, batch: PairBatch) -> dict[str, Tensor]:
+        """Pairs that show the target, and peaks of their label maps."""
+        labels = center_map(batch.boxes, self.backbone.sides[1]) * batch.present[:, None, None]
+        return super().counts(batch) | {"peaks": (labels == 1).sum()}
 
-    def losses(self, prediction: OneStreamPrediction, boxes: Tensor, present: Tensor) -> dict[str, Tensor]:
+    def loss(
+        self, batch: PairBatch, divisors: Divisors = NO_DIVISORS, noise: Sequence[Tensor] | None = None
+    ) -> dict[str, Tensor]:
+        """The paper's losses (section 3.3) of a batch; ``noise`` as in ``forward``."""
+        prediction = self(batch.search, batch.search_padding, self.memorize(*batch.template(0)), noise)
+        return self.losses(prediction, batch.boxes, batch.present, divisors)
+
+    def losses(
+        self, prediction: OneStreamPrediction, boxes: Tensor, present: Tensor, divisors: Divisors = NO_DIVISORS
+    ) -> dict[str, Tensor]:
         """The losses of a prediction: boxes and score map, the boxes those of the highest predicted score.
 
         Args:
@@ -212,9 +221,10 @@ class OneStream(TrackingModel):
         """
         c = self.config
         truth = xywh_to_xyxy(boxes).clamp(0, 1)[present]
-        losses = box_loss(cxcywh_to_xyxy(prediction.boxes[present]), truth, c.giou_weight, c.l1_weight)
+        corners = cxcywh_to_xyxy(prediction.boxes[present])
+        losses = box_loss(corners, truth, c.giou_weight, c.l1_weight, divisors.get("present"))
         labels = center_map(boxes, prediction.scores.shape[-1]) * present[:, None, None]
-        losses["score"] = center_loss(prediction.scores, labels)
+        losses["score"] = center_loss(prediction.scores, labels, divisors.get("peaks"))
         return losses | {"total": losses["box"] + c.score_weight * losses["score"]}
 
 

@@ -28,7 +28,7 @@ from lockon.models import register
 from lockon.nn.anchors import cosine_window, decode, encode, make_anchors, move_boxes
 from lockon.nn.deform import DeformConv, DeformRoIPool
 from lockon.nn.resnet import TINY, ResNet, ResNetConfig
-from lockon.tracker import PairBatch, Result, State, TrackingModel
+from lockon.tracker import NO_DIVISORS, Divisors, PairBatch, Result, State, TrackingModel
 
 SPREAD = (0.1, 0.1, 0.2, 0.2)  # what the box head's four outputs are multiplied by
 
@@ -492,25 +492,45 @@ class SiamAttn(TrackingModel):
 
     # Training
 
-    def loss(self, batch: PairBatch) -> dict[str, Tensor]:
+    def counts(self, batch: PairBatch) -> dict[str, Tensor]:
+        """Pairs that show the target, those with a mask, and anchors that are examples of each kind."""
+        labels = self.anchor_targets(self._truth(batch), batch.present, self.map_size(), choose_first).labels
+        examples = {"positive": (labels == 1).sum(), "negative": (labels == 0).sum()}
+        return super().counts(batch) | {"masked": _masked(batch).sum()} | examples
+
+    def map_size(self) -> int:
+        """Cells along a side of the maps, behind stem, pooling, second stage and correlation with the template."""
+        side = (self.search_crop.size - 7) // 2 + 1
+        side = (side - 1) // 2 + 1
+        return (side - 3) // 2 + 1 - self.config.cells + 1
+
+    def loss(self, batch: PairBatch, divisors: Divisors = NO_DIVISORS) -> dict[str, Tensor]:
         """The paper's losses (section 3.4); masks count where the batch has them, boxes where the target is shown."""
-        size = self.config.search.size
         prediction = self(batch.search, batch.search_padding, self.memorize(*batch.template(0)))
-        truth = xywh_to_xyxy(batch.boxes) * size - 0.5  # pixel 0 has its middle at 0
+        truth = self._truth(batch)
         with torch.no_grad():
             anchors = self.anchor_targets(truth, batch.present, prediction.logits.shape[-1])
-            masked = batch.has_mask & batch.present if batch.masks.numel() else torch.zeros_like(batch.present)
             masks = batch.masks if batch.masks.numel() else batch.search_padding.new_zeros(1).expand(len(truth), 1, 1)
             rois = self.roi_targets(prediction.deltas, truth, masks)
-        return self.losses(prediction, anchors, rois, batch.present, masked)
+        return self.losses(prediction, anchors, rois, batch.present, _masked(batch), divisors)
+
+    def _truth(self, batch: PairBatch) -> Tensor:
+        """The boxes as x1, y1, x2, y2 in search pixels, the middle of pixel 0 at 0."""
+        return xywh_to_xyxy(batch.boxes) * self.config.search.size - 0.5
 
     def losses(
-        self, prediction: SiamAttnPrediction, anchors: AnchorTargets, rois: RoITargets, boxed: Tensor, masked: Tensor
+        self,
+        prediction: SiamAttnPrediction,
+        anchors: AnchorTargets,
+        rois: RoITargets,
+        boxed: Tensor,
+        masked: Tensor,
+        divisors: Divisors = NO_DIVISORS,
     ) -> dict[str, Tensor]:
         """The losses of a prediction; ``boxed`` and ``masked`` (B,) bool say which pairs train the two heads."""
         c = self.config
         losses = {
-            "cls": cls_loss(prediction.logits, anchors.labels),
+            "cls": cls_loss(prediction.logits, anchors.labels, divisors),
             "loc": loc_loss(prediction.deltas, anchors),
             "box": prediction.deltas.new_zeros(()),
             "mask": prediction.deltas.new_zeros(()),
@@ -519,10 +539,10 @@ class SiamAttn(TrackingModel):
         flat = with_index(rois.rois.flatten(0, 1), count)
         if c.refine and boxed.any():
             moves = self.refine(prediction.features, flat) / flat.new_tensor(SPREAD)
-            losses["box"] = box_loss(moves.unflatten(0, (-1, count)), rois.moves, boxed)
+            losses["box"] = box_loss(moves.unflatten(0, (-1, count)), rois.moves, boxed, divisors.get("present"))
         if c.segment and masked.any():
             logits = self.segment(prediction.features, flat).unflatten(0, (-1, count))
-            losses["mask"] = mask_loss(logits, rois.masks, masked, c.hardest)
+            losses["mask"] = mask_loss(logits, rois.masks, masked, c.hardest, divisors.get("masked"))
         weights = {"cls": c.cls_weight, "loc": c.loc_weight, "box": c.box_weight, "mask": c.mask_weight}
         total = torch.stack([weight * losses[name] for name, weight in weights.items()]).sum()
         return losses | {"total": total}
@@ -691,6 +711,11 @@ def choose_some(count: int, wanted: int) -> Tensor:
     return torch.randperm(count)[:wanted]
 
 
+def choose_first(count: int, wanted: int) -> Tensor:
+    """At most ``wanted`` different places, the first ones: as many as ``choose_some`` takes."""
+    return torch.arange(min(count, wanted))
+
+
 def choose_all(count: int, wanted: int) -> Tensor:
     """Exactly ``wanted`` places, at random: different ones, or if there are too few, all as often as they fit in and
     some once more."""
@@ -723,11 +748,20 @@ def mask_targets(masks: Tensor, rois: Tensor, size: int, patch: int) -> Tensor:
 # Losses
 
 
-def cls_loss(logits: Tensor, labels: Tensor) -> Tensor:
-    """Cross-entropy of (B, 2 A, H, W) with (B, A, H, W) labels, examples of both kinds weighing the same."""
+def _masked(batch: PairBatch) -> Tensor:
+    """(B,) which pairs train the masks."""
+    return batch.has_mask & batch.present if batch.masks.numel() else torch.zeros_like(batch.present)
+
+
+def cls_loss(logits: Tensor, labels: Tensor, divisors: Divisors = NO_DIVISORS) -> Tensor:
+    """Cross-entropy of (B, 2 A, H, W) with (B, A, H, W) labels, examples of both kinds weighing the same; ``divisors``
+    may have their numbers, "negative" and "positive"."""
     each = F.cross_entropy(logits.unflatten(1, (2, -1)), labels.long(), ignore_index=-1, reduction="none")
-    sums = [(each * (labels == label)).sum() / (labels == label).sum().clamp(min=1) for label in (0, 1)]
-    return 0.5 * (sums[0] + sums[1])
+    halves = [
+        (each * (labels == label)).sum() / divisors.get(name, (labels == label).sum().clamp(min=1))
+        for label, name in enumerate(("negative", "positive"))
+    ]
+    return 0.5 * (halves[0] + halves[1])
 
 
 def loc_loss(deltas: Tensor, targets: AnchorTargets) -> Tensor:
@@ -736,20 +770,25 @@ def loc_loss(deltas: Tensor, targets: AnchorTargets) -> Tensor:
     return (gap * targets.weights).sum() / len(deltas)
 
 
-def box_loss(moves: Tensor, targets: Tensor, counted: Tensor) -> Tensor:
-    """Smooth L1 of (B, R, 4), the mean over the pairs that are ``counted`` (B,); 0 if none is."""
+def box_loss(moves: Tensor, targets: Tensor, counted: Tensor, pairs: Tensor | None = None) -> Tensor:
+    """Smooth L1 of (B, R, 4), the mean over the pairs that are ``counted`` (B,), or over ``pairs`` of them; 0 if none
+    is."""
     moves, targets = moves[counted], targets[counted]
-    return F.smooth_l1_loss(moves, targets) if len(moves) else moves.sum()
+    each = F.smooth_l1_loss(moves, targets, reduction="none").mean((1, 2))
+    return each.sum() / (max(1, len(each)) if pairs is None else pairs)
 
 
-def mask_loss(logits: Tensor, targets: Tensor, counted: Tensor, hardest: float = 1.0) -> Tensor:
+def mask_loss(
+    logits: Tensor, targets: Tensor, counted: Tensor, hardest: float = 1.0, pairs: Tensor | None = None
+) -> Tensor:
     """Binary cross-entropy of (B, R, M, M), the mean over the pixels with the largest loss, this share of all pixels
-    of the pairs that are ``counted`` (B,); 0 if none is."""
+    of the pairs that are ``counted`` (B,), of which ``pairs`` are there in all; 0 if none is."""
     logits, targets = logits[counted], targets[counted]
     if not len(logits):
         return logits.sum()
     each = F.binary_cross_entropy_with_logits(logits, targets.to(logits.dtype), reduction="none").flatten()
-    return each.topk(int(hardest * len(each)), sorted=False).values.mean()
+    mean = each.topk(int(hardest * len(each)), sorted=False).values.mean()
+    return mean if pairs is None else mean * len(logits) / pairs
 
 
 def official_name(name: str) -> str:

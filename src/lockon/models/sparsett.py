@@ -33,7 +33,7 @@ from lockon.nn.position import LearnedPosition
 from lockon.nn.precision import full
 from lockon.nn.resnet import TINY, Bottleneck, ResNet, ResNetConfig, Window3x3
 from lockon.nn.swin import Swin, SwinConfig
-from lockon.tracker import PairBatch, Result, State, TrackingModel
+from lockon.tracker import NO_DIVISORS, Divisors, PairBatch, Result, State, TrackingModel
 
 
 @dataclass(frozen=True)
@@ -390,12 +390,19 @@ class Sparsett(TrackingModel):
             out.append((replace(state, box=box, frame=state.frame + 1), result))
         return out
 
-    def loss(self, batch: PairBatch) -> dict[str, Tensor]:
+    def counts(self, batch: PairBatch) -> dict[str, Tensor]:
+        """The cells of the targets."""
+        return {"cells": (self.labels(batch)[0] == 1).sum()}
+
+    def loss(self, batch: PairBatch, divisors: Divisors = NO_DIVISORS) -> dict[str, Tensor]:
         """The paper's four losses ("training loss") on a batch with positive and negative pairs."""
         memory = self.memorize(*batch.template(0))
         prediction = self(batch.search, batch.search_padding, memory)
-        boxes = pixel_boxes(batch.boxes, self.config.search.size)
-        return dense_losses(prediction, *label_maps(boxes, batch.present, self.head.points[0]), self.config)
+        return dense_losses(prediction, *self.labels(batch), self.config, divisors.get("cells"))
+
+    def labels(self, batch: PairBatch) -> tuple[Tensor, Tensor]:
+        """``label_maps`` of a batch."""
+        return label_maps(pixel_boxes(batch.boxes, self.config.search.size), batch.present, self.head.points[0])
 
 
 # Online rules
@@ -493,37 +500,44 @@ def label_maps(boxes: Tensor, present: Tensor, points: Tensor) -> tuple[Tensor, 
 
 
 def dense_losses(
-    prediction: SparsettPrediction, classes: Tensor, boxes: Tensor, config: SparsettConfig
+    prediction: SparsettPrediction,
+    classes: Tensor,
+    boxes: Tensor,
+    config: SparsettConfig,
+    cells: Tensor | None = None,
 ) -> dict[str, Tensor]:
-    """The losses of both branches against ``label_maps``.
+    """The losses of both branches against ``label_maps``; ``cells`` is what their sums are divided by, in place of the
+    number of cells of class 1, at least 1.
 
     Returns:
         "cls_fc", "reg_fc", "cls_conv" and "reg_conv" of the branches that are there, weighted; "total", their sum; and
         "iou_fc" and "iou_conv", the mean overlap on the target's cells.
     """
     losses: dict[str, Tensor] = {}
+    count = (classes == 1).sum().clamp(min=1) if cells is None else cells
     for name, dense, cls_weight, reg_weight in (
         ("fc", prediction.fc, config.cls_fc_weight, config.reg_fc_weight),
         ("conv", prediction.conv, config.cls_conv_weight, config.reg_conv_weight),
     ):
         if dense is not None:
             overlap = inclusive_iou(dense.boxes[classes == 1], boxes[classes == 1])
-            focal = focal_loss(dense.logits, classes, config.focal_alpha, config.focal_gamma)
+            focal = focal_loss(dense.logits, classes, config.focal_alpha, config.focal_gamma, count)
             losses[f"cls_{name}"] = cls_weight * focal
-            losses[f"reg_{name}"] = reg_weight * _mean(-overlap.clamp(min=torch.finfo(overlap.dtype).tiny).log())
-            losses[f"iou_{name}"] = _mean(overlap.detach())
+            far = -overlap.clamp(min=torch.finfo(overlap.dtype).tiny).log()
+            losses[f"reg_{name}"] = reg_weight * far.sum() / count
+            losses[f"iou_{name}"] = overlap.detach().sum() / count
     total = torch.stack([loss for name, loss in losses.items() if not name.startswith("iou")]).sum()
     return losses | {"total": total}
 
 
-def focal_loss(logits: Tensor, classes: Tensor, alpha: float, gamma: float) -> Tensor:
+def focal_loss(logits: Tensor, classes: Tensor, alpha: float, gamma: float, count: Tensor) -> Tensor:
     """Focal loss (Lin et al., ICCV 2017) of (B, N) logits, summed over the cells that are not ignored and divided by
-    the number of those of class 1 in the batch, at least 1."""
+    ``count``, the number of those of class 1."""
     target = (classes == 1).to(logits.dtype)
     wrong = target + (1 - 2 * target) * logits.sigmoid()  # 1 - probability of the true class
     weight = (alpha * target + (1 - alpha) * (1 - target)) * wrong**gamma
     each = weight * F.binary_cross_entropy_with_logits(logits, target, reduction="none")
-    return (each * (classes >= 0)).sum() / target.sum().clamp(min=1)
+    return (each * (classes >= 0)).sum() / count
 
 
 def inclusive_iou(a: Tensor, b: Tensor) -> Tensor:
@@ -531,10 +545,6 @@ def inclusive_iou(a: Tensor, b: Tensor) -> Tensor:
     inner = (torch.minimum(a[:, 2:], b[:, 2:]) - torch.maximum(a[:, :2], b[:, :2]) + 1).clamp(min=0).prod(-1)
     area_a, area_b = ((box[:, 2:] - box[:, :2] + 1).prod(-1).abs() for box in (a, b))
     return inner / (area_a + area_b - inner)
-
-
-def _mean(x: Tensor) -> Tensor:
-    return x.sum() / max(1, len(x))
 
 
 RENAMED = (

@@ -31,7 +31,7 @@ from lockon.nn.losses import box_loss
 from lockon.nn.position import LearnedPosition, sine_position
 from lockon.nn.repvgg import RepVGG, RepVGGBlock, RepVGGConfig
 from lockon.nn.resnet import ResNet, ResNetConfig
-from lockon.tracker import PairBatch, Result, State, TrackingModel
+from lockon.tracker import NO_DIVISORS, Divisors, PairBatch, Result, State, TrackingModel
 
 
 @dataclass(frozen=True)
@@ -256,22 +256,31 @@ class Stark(TrackingModel):
             out.append((replace(state, refresh=due), result))
         return out
 
-    def loss(self, batch: PairBatch) -> dict[str, Tensor]:
+    def counts(self, batch: PairBatch) -> dict[str, Tensor]:
+        """Pairs that show the target; with ``similarity_weight`` also cells inside and outside of it."""
+        if not self.config.similarity_weight:
+            return super().counts(batch)
+        cells = self.config.search.size // self.config.backbone.stride
+        inside = target_cells(batch.boxes, batch.present, cells)
+        return super().counts(batch) | {"inside": inside.sum(), "outside": (1 - inside).sum()}
+
+    def loss(self, batch: PairBatch, divisors: Divisors = NO_DIVISORS) -> dict[str, Tensor]:
         """The box loss on the pairs that show the target, the score's on all, and the configured extra terms."""
-        c = self.config
+        c, count = self.config, divisors.get("present")
         memory = None
         for index in range(c.templates):
             memory = self.remember(memory, self.memorize(*batch.template(index)))
         assert memory is not None
         out = self(batch.search, batch.search_padding, memory)
         truth = xywh_to_xyxy(batch.boxes).clamp(0, 1)[batch.present]
-        losses = box_loss(cxcywh_to_xyxy(out.boxes[batch.present]), truth, c.giou_weight, c.l1_weight)
+        losses = box_loss(cxcywh_to_xyxy(out.boxes[batch.present]), truth, c.giou_weight, c.l1_weight, count)
         total = losses["box"]
         if c.corner_weight:
-            losses["corner"] = corner_loss(out.corners[batch.present], truth)
+            losses["corner"] = corner_loss(out.corners[batch.present], truth, count)
             total = total + c.corner_weight * losses["corner"]
         if c.similarity_weight:
-            losses["similarity"] = similarity_loss(out.similarity / c.dim**0.5, batch.boxes, batch.present)
+            logits = out.similarity / c.dim**0.5
+            losses["similarity"] = similarity_loss(logits, batch.boxes, batch.present, divisors)
             total = total + c.similarity_weight * losses["similarity"]
         if c.score_weight:
             losses["score"] = F.binary_cross_entropy_with_logits(out.score_logit, batch.present.float())
@@ -313,7 +322,7 @@ def _concentration(scores: Tensor) -> Tensor:
     return 4 * F.avg_pool2d(p, 2, stride=1).flatten(2).amax(-1).amin(-1)
 
 
-def corner_loss(scores: Tensor, truth: Tensor) -> Tensor:
+def corner_loss(scores: Tensor, truth: Tensor, count: Tensor | None = None) -> Tensor:
     """Cross-entropy of the corner maps with the corner spread over its four nearest cells.
 
     The soft-argmax alone tells a map its mean, not its shape; this term makes it peak, which is what speeds up
@@ -322,32 +331,33 @@ def corner_loss(scores: Tensor, truth: Tensor) -> Tensor:
     Args:
         scores: (N, 2, H, W) before the softmax.
         truth: (N, 4) x1, y1, x2, y2 relative to the map (0 to 1).
+        count: what the sum over targets is divided by, in place of N.
     """
     size = scores.shape[-1]
-    if not len(truth):
-        return scores.sum()
     place = (truth.unflatten(1, (2, 2)) * size).clamp(0, size - 1)  # (N, corner, xy) in cells
     cells = torch.arange(size, device=place.device)
     near = (1 - (place[..., None] - cells).abs()).clamp(min=0)  # (N, corner, xy, size)
     target = near[:, :, 1, :, None] * near[:, :, 0, None, :]  # (N, corner, H, W)
-    return -(target * scores.flatten(2).float().log_softmax(-1).unflatten(-1, (size, size))).sum((2, 3)).mean()
+    logs = scores.flatten(2).float().log_softmax(-1).unflatten(-1, (size, size))
+    return -(target * logs).sum() / (2 * (max(1, len(truth)) if count is None else count))
 
 
-def similarity_loss(logits: Tensor, boxes: Tensor, present: Tensor) -> Tensor:
-    """Binary cross-entropy of the similarity map with the cells whose centre lies in the box, halves weighted alike.
-
-    Args:
-        logits: (B, H, W).
-        boxes: (B, 4) x, y, w, h relative to the map.
-        present: (B,) bool; where false, no cell belongs to the target.
-    """
-    size = logits.shape[-1]
+def target_cells(boxes: Tensor, present: Tensor, size: int) -> Tensor:
+    """(B, size, size): 1 in the cells whose centre lies in a box (B, 4), x, y, w, h relative to the map; none where
+    ``present`` (B,) is false."""
     centres = (torch.arange(size, device=boxes.device) + 0.5) / size
     low, high = boxes[:, :2, None], (boxes[:, :2] + boxes[:, 2:])[..., None]
     inside = (centres > low) & (centres < high)  # (B, xy, size)
-    target = (inside[:, 1, :, None] & inside[:, 0, None, :] & present[:, None, None]).float()
+    return (inside[:, 1, :, None] & inside[:, 0, None, :] & present[:, None, None]).float()
+
+
+def similarity_loss(logits: Tensor, boxes: Tensor, present: Tensor, divisors: Divisors = NO_DIVISORS) -> Tensor:
+    """Binary cross-entropy of the similarity map (B, H, W) with ``target_cells``, halves weighted alike; ``divisors``
+    may have the numbers of cells "inside" and "outside"."""
+    target = target_cells(boxes, present, logits.shape[-1])
     each = F.binary_cross_entropy_with_logits(logits.float(), target, reduction="none")
-    positive, negative = target.sum().clamp(min=1), (1 - target).sum().clamp(min=1)
+    positive = divisors.get("inside", target.sum().clamp(min=1))
+    negative = divisors.get("outside", (1 - target).sum().clamp(min=1))
     return 0.5 * ((each * target).sum() / positive + (each * (1 - target)).sum() / negative)
 
 
@@ -455,12 +465,12 @@ class StarkLightning(TrackingModel):
         """The box is followed."""
         return follow_box(prediction, windows, states, frame_size, self.config.margin, self.config.found_above)
 
-    def loss(self, batch: PairBatch) -> dict[str, Tensor]:
+    def loss(self, batch: PairBatch, divisors: Divisors = NO_DIVISORS) -> dict[str, Tensor]:
         """The box loss on the pairs that show the target."""
         out = self(batch.search, batch.search_padding, self.memorize(*batch.template(0)))
         truth = xywh_to_xyxy(batch.boxes).clamp(0, 1)[batch.present]
         boxes = cxcywh_to_xyxy(out.boxes[batch.present])
-        losses = box_loss(boxes, truth, self.config.giou_weight, self.config.l1_weight)
+        losses = box_loss(boxes, truth, self.config.giou_weight, self.config.l1_weight, divisors.get("present"))
         return losses | {"total": losses["box"]}
 
     def _embed(self, images: Tensor, padding: Tensor, position: LearnedPosition) -> Tokens:

@@ -10,21 +10,25 @@ from lockon.boxes import iou_and_giou
 from lockon.nn.precision import full
 
 
-def box_loss(predicted: Tensor, truth: Tensor, giou_weight: float, l1_weight: float) -> dict[str, Tensor]:
+def box_loss(
+    predicted: Tensor, truth: Tensor, giou_weight: float, l1_weight: float, count: Tensor | None = None
+) -> dict[str, Tensor]:
     """Generalised IoU and L1 of x1, y1, x2, y2 boxes, the box loss of DETR, STARK and most that followed.
 
     As in their official code, a batch in which any predicted box is inverted has no GIoU term.
 
     Args:
         predicted, truth: (N, 4).
+        count: what the sums over boxes are divided by, N where None.
 
     Returns:
-        "box" (weighted sum), "giou" (1 - GIoU), "l1" and "iou", each the mean over boxes.
+        "box" (weighted sum), "giou" (1 - GIoU), "l1" and "iou", each the mean over boxes, 0 if there are none.
     """
-    l1 = F.l1_loss(predicted, truth) if len(truth) else predicted.sum()
-    if len(truth) and bool((predicted[:, 2:] >= predicted[:, :2]).all()):
-        iou, giou = (x.mean() for x in iou_and_giou(predicted, truth))
-        giou_term = 1 - giou
+    divisor = predicted.new_tensor(max(1, len(truth))) if count is None else count
+    l1 = F.l1_loss(predicted, truth, reduction="sum") / (4 * divisor)
+    if bool((predicted[:, 2:] >= predicted[:, :2]).all()):
+        iou, giou = iou_and_giou(predicted, truth)
+        iou, giou_term = iou.sum() / divisor, (1 - giou).sum() / divisor
     else:
         iou = giou_term = l1.new_zeros(())
     return {"box": giou_weight * giou_term + l1_weight * l1, "giou": giou_term, "l1": l1, "iou": iou.detach()}
@@ -67,11 +71,12 @@ def _radius(w: Tensor, h: Tensor, overlap: float) -> Tensor:
     return torch.stack(each).amin(0).clamp(min=0).trunc()
 
 
-def center_loss(scores: Tensor, labels: Tensor) -> Tensor:
+def center_loss(scores: Tensor, labels: Tensor, peaks: Tensor | None = None) -> Tensor:
     """Focal loss of score maps against ``center_map`` (CornerNet's, in OSTrack section 3.3).
 
     Args:
         scores, labels: (B, S, S); cells near a peak, where the label is high, count less as negatives.
+        peaks: what the sum is divided by, the number of peaks where None.
 
     Returns:
         The sum over all cells, divided by the number of peaks.
@@ -80,4 +85,4 @@ def center_loss(scores: Tensor, labels: Tensor) -> Tensor:
     scores = full(scores)
     positive = (scores.clamp(min=1e-12).log() * (1 - scores) ** 2)[peak].sum()
     negative = ((1 - scores).clamp(min=1e-12).log() * scores**2 * (1 - labels) ** 4)[~peak].sum()
-    return -(positive + negative) / peak.sum().clamp(min=1)
+    return -(positive + negative) / (peak.sum().clamp(min=1) if peaks is None else peaks)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from lockon.tracker import TrackingModel
 from lockon.training.recipe import Recipe
@@ -22,7 +23,7 @@ class Phases:
         self.waits, self.epoch = False, 0
         named = model.named_parameters()
         self.backbone = [p for name, p in named if p.requires_grad and name.startswith("backbone.")]
-        self.norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d | nn.SyncBatchNorm)]
+        self.norms = [module for module in model.modules() if isinstance(module, _BatchNorm)]
         self.others = [module for module in self.norms if not _trains(module)] if recipe.only else []
 
     def enter(self, step: int) -> None:

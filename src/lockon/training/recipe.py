@@ -9,10 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
+import torch
+
 from lockon.data.pairs import PairConfig
 from lockon.data.papers import PaperPairs
 from lockon.errors import DataError
-from lockon.registry import closest
+from lockon.registry import closest, create_model
 from lockon.training.optimizer import OptimizerConfig
 
 
@@ -25,9 +27,14 @@ class Recipe:
         data: which pairs are drawn: the library's own, or those of a paper.
         pairs: length of the run; ``epochs``: equal parts of it, between which learning rates change, and what else a
             paper changes over a run. 0: rates change with every step.
-        batch: pairs per optimiser step.
+        batch: pairs per optimiser step, of all processes together.
+        accumulate: each process takes its share of a step's pairs in this many parts, one after the other; the result
+            is the same (but for batch norms that learn), with less memory.
         ema: decay per step of the averaged weights, which are the ones kept.
         precision: "bfloat16" (autocast) or "float32".
+        compile: the parts of the network go through ``torch.compile``.
+        sync_norm: batch norms see the patches of all GPUs; else each process normalises its own, as the papers' code
+            does.
         backbone: published weights to start the backbone from (such as torchvision's of ResNet-50); empty for none.
         start: weights to start from, for a second stage; empty to start from nothing.
         only: beginning of the names of the parameters that train; the rest is frozen, with its batch norms. Empty
@@ -38,9 +45,11 @@ class Recipe:
             reproduce when tracking; the rest of the run trains the network as it will be used.
         config: changes of the model's configuration, such as "dropout=0.0".
         seed: of pairs and initialisation.
-        workers: processes that make pairs; they do not change what is drawn.
-        save_every: steps between checkpoints.
+        workers: processes that make pairs for each that trains; they do not change what is drawn. -1 for all cores
+            beside a GPU, and one beside a CPU.
+        save_every: steps between checkpoints, which are made with the next line of the log.
         log_every: steps between lines of the log.
+        validate_every: pairs between validations, where there are sequences for it.
     """
 
     model: str
@@ -49,8 +58,11 @@ class Recipe:
     pairs: int = 200_000
     epochs: int = 0
     batch: int = 32
+    accumulate: int = 1
     ema: float = 0.998
-    precision: str = "bfloat16"
+    precision: Literal["bfloat16", "float32"] = "bfloat16"
+    compile: bool = False
+    sync_norm: bool = False
     backbone: str = ""
     start: str = ""
     only: str = ""
@@ -58,9 +70,10 @@ class Recipe:
     norm_until: float = 1.0
     config: tuple[str, ...] = ()
     seed: int = 1
-    workers: int = 1
+    workers: int = -1
     save_every: int = 200
     log_every: int = 20
+    validate_every: int = 20_000
 
 
 Tree = TypeVar("Tree")
@@ -78,6 +91,21 @@ def override(made: Tree, texts: Sequence[str]) -> Tree:
             raise DataError(f"cannot read {text!r}; an override is FIELD.FIELD=VALUE")
         made = _override(made, path.split("."), value, path)
     return made
+
+
+def model_settings(recipe: Recipe) -> dict[str, Any]:
+    """What a recipe changes in its model's configuration, by field.
+
+    Raises:
+        DataError: no such field, or a value of the wrong type.
+        ModelError: no such model.
+    """
+    if not recipe.config:
+        return {}
+    with torch.device("meta"):
+        config: Any = create_model(recipe.model).config
+    changed = override(config, recipe.config)
+    return {f.name: getattr(changed, f.name) for f in dataclasses.fields(changed)}
 
 
 def _override(node: Any, path: list[str], value: str, full: str) -> Any:

@@ -26,10 +26,10 @@ from lockon.models.aiatrack import (
 from lockon.nn.position import sine_position
 from lockon.nn.resnet import ResNetConfig
 from lockon.nn.roi import precise_roi_pool
-from lockon.tracker import PairBatch, State, Tracker
-from lockon.training.loop import Run
+from lockon.tracker import NO_DIVISORS, Divisors, PairBatch, State, Tracker
 from lockon.training.optimizer import OptimizerConfig
 from lockon.training.recipe import Recipe
+from lockon.training.run import Run
 
 from ..runner import Adapter, Answer, Call, Case, keep, recorded
 
@@ -446,8 +446,8 @@ class Given(AiATrack):
 
     proposals: Proposals
 
-    def loss(self, batch: PairBatch) -> dict[str, Tensor]:
-        return self.loss_on(batch, self.proposals)
+    def loss(self, batch: PairBatch, divisors: Divisors = NO_DIVISORS) -> dict[str, Tensor]:
+        return self.loss_on(batch, self.proposals, divisors.get("present"))
 
 
 @ADAPTER.answers("train-step", "search", "long", "short", "proposals_xywh", "proposal_iou", "parameter_names")

@@ -293,7 +293,7 @@ def step(case: Case) -> Answer:
         template[:, None], blank(template)[:, None], middle[:, None], search, blank(search), boxes, present
     )
     with recorded(model, "") as calls:
-        losses = model.loss(batch, noise)
+        losses = model.loss(batch, noise=noise)
     losses["total"].backward()
     out = calls[""][0].output
     gradients = [model.get_parameter(official_name(name)).grad for name in case["parameters"]]

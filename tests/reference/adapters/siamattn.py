@@ -544,8 +544,8 @@ def train_step(case: Case) -> Answer:
     with recorded(model, "mask_head") as calls:
         prediction = model(*_images(case, *searches), model.memorize(*_images(case, *templates)))
         counts, rois = _roi_targets(case, model, prediction.deltas)
-        counted = (torch.tensor(case[f"{kind}_weight"]) > 0 for kind in ("box", "mask"))
-        losses = model.losses(prediction, _anchor_targets(case), rois, *counted)
+        boxed, masked = (torch.tensor(case[f"{kind}_weight"]) > 0 for kind in ("box", "mask"))
+        losses = model.losses(prediction, _anchor_targets(case), rois, boxed, masked)
     losses["total"].backward()
     gradients = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
     norms = torch.stack([gradients[official_name(name)].double().norm() for name in case["gradient_names"]])

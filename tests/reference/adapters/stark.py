@@ -29,10 +29,10 @@ from lockon.nn.position import sine_position
 from lockon.nn.repvgg import fold
 from lockon.nn.resnet import ResNetConfig
 from lockon.tracker import PairBatch, State, Tracker, TrackingModel
-from lockon.training.loop import Run
 from lockon.training.optimizer import OptimizerConfig
 from lockon.training.phases import train_only
 from lockon.training.recipe import Recipe
+from lockon.training.run import Run
 
 from ..runner import Adapter, Answer, Call, Case, keep, recorded
 

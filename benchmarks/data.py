@@ -1,0 +1,59 @@
+"""How many training pairs a core makes per second, and how many all of them together.
+
+    python benchmarks/data.py RECIPE --data NAME=PATH ... [--set FIELD=VALUE] [--pairs 400] [--workers N]
+
+Pairs are made by processes on the CPU, decoding and augmentation included, as in training. The first figure is one
+process that does nothing else; the second is what the loader of ``lockon train`` delivers with N workers (all cores).
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import time
+from collections.abc import Iterable
+
+import cv2
+import torch
+
+from lockon.data.pairs import pair_loader
+from lockon.training.loop import make_pairs
+from lockon.training.recipe import parse_data
+from lockon.training.recipes import get_recipe
+
+
+def seconds(items: Iterable[object], warm: int) -> float:
+    """What it takes to go through them, but for the first ``warm``."""
+    start = time.perf_counter()
+    for number, _ in enumerate(items):
+        if number + 1 == warm:
+            start = time.perf_counter()
+    return time.perf_counter() - start
+
+
+def main() -> None:
+    """Parses, measures, prints."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("recipe")
+    parser.add_argument("--data", action="append", required=True, help="NAME=PATH; may be given several times")
+    parser.add_argument("--set", action="append", default=[], help="FIELD=VALUE of the recipe")
+    parser.add_argument("--pairs", type=int, default=400)
+    parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
+    args = parser.parse_args()
+    cv2.setNumThreads(0)
+    torch.set_num_threads(1)
+    batch = 8
+    warm = batch * args.workers * 5  # what the workers have made ahead counts for nothing
+    recipe = get_recipe(args.recipe, [*args.set, f"pairs={args.pairs + warm}"])
+    dataset = make_pairs(recipe, parse_data(args.data))
+    alone = args.pairs / seconds((dataset[i] for i in range(args.pairs + 8)), 8)
+    loaded = args.pairs / seconds(pair_loader(dataset, batch, 0, args.workers), warm // batch)
+    cores = len(os.sched_getaffinity(0))
+    print(f"{args.recipe}, {args.pairs} pairs, {cores} cores, {platform.processor() or platform.machine()}")
+    print(f"{alone:8.1f} pairs per second and core")
+    print(f"{loaded:8.1f} pairs per second from {args.workers} workers")
+
+
+if __name__ == "__main__":
+    main()

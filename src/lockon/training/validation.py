@@ -1,0 +1,40 @@
+"""How well a run's weights track, measured by tracking."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from lockon import registry
+from lockon.evaluation.sequences import read_sequences, score
+from lockon.tracker import Tracker
+from lockon.training.logs import Validation
+from lockon.training.recipe import model_settings
+from lockon.training.run import Run
+
+
+class Validator:
+    """Runs the averaged weights through the tracker, on a network of its own: nothing of the run is touched.
+
+    Args:
+        folder: of sequences, which the processes share among them.
+
+    Raises:
+        DataError: no sequences, or broken ones.
+    """
+
+    def __init__(self, run: Run, folder: Path, device: torch.device) -> None:
+        self.run = run
+        self.sequences = read_sequences(folder)[run.team.rank :: run.team.size]
+        model = registry.create_model(run.recipe.model, settings=model_settings(run.recipe))
+        self.tracker = Tracker(model, device)
+
+    def __call__(self) -> Validation:
+        """The scores of the weights as they are now."""
+        self.tracker.model.load_state_dict(self.run.ema)
+        own = [score(self.tracker, sequence) for sequence in self.sequences]
+        every = [scores for part in self.run.team.gather(own) for scores in part]
+        auc, precision = np.mean(every, axis=0).tolist()
+        return Validation(self.run.step, self.run.step * self.run.recipe.batch, auc, precision)
