@@ -32,6 +32,7 @@ from lockon.nn.attention import MultiHeadAttention, start_similar
 from lockon.nn.heads import CornerHead
 from lockon.nn.images import Normalise
 from lockon.nn.losses import box_loss
+from lockon.nn.norm import BatchNorm2d
 from lockon.nn.position import sine_position
 from lockon.nn.precision import full
 from lockon.nn.resnet import TINY, ResNet, ResNetConfig
@@ -308,7 +309,7 @@ class IoUHead(nn.Module):
         super().__init__()
         self.size = size
         self.conv1, self.conv2, self.conv3 = (
-            nn.Sequential(nn.Conv2d(channels, channels, 3, padding=1), nn.BatchNorm2d(channels), nn.ReLU())
+            nn.Sequential(nn.Conv2d(channels, channels, 3, padding=1), BatchNorm2d(channels), nn.ReLU())
             for _ in range(3)
         )
         layers = {"linear": nn.Linear(channels * size**2, channels), "bn": nn.BatchNorm1d(channels), "relu": nn.ReLU()}

@@ -27,6 +27,7 @@ from lockon.masks import outline, place_mask
 from lockon.models import register
 from lockon.nn.anchors import cosine_window, decode, encode, make_anchors, move_boxes
 from lockon.nn.deform import DeformConv, DeformRoIPool
+from lockon.nn.norm import BatchNorm2d
 from lockon.nn.resnet import TINY, ResNet, ResNetConfig
 from lockon.tracker import NO_DIVISORS, Divisors, PairBatch, Result, State, TrackingModel
 
@@ -159,7 +160,7 @@ class ConvNorm(nn.Module):
     def __init__(self, channels: int, out: int, kernel: int) -> None:
         super().__init__()
         self.conv = nn.Conv2d(channels, out, kernel, padding=kernel // 2, bias=False)
-        self.bn = nn.BatchNorm2d(out)
+        self.bn = BatchNorm2d(out)
         nn.init.kaiming_normal_(self.conv.weight, mode="fan_out", nonlinearity="relu")
 
     def forward(self, x: Tensor) -> Tensor:
@@ -255,7 +256,7 @@ class Correlation(nn.Module):
         super().__init__()
 
         def unit(kernel: int) -> list[nn.Module]:
-            return [nn.Conv2d(dim, dim, kernel, bias=False), nn.BatchNorm2d(dim), nn.ReLU()]
+            return [nn.Conv2d(dim, dim, kernel, bias=False), BatchNorm2d(dim), nn.ReLU()]
 
         self.conv_kernel, self.conv_search = nn.Sequential(*unit(3)), nn.Sequential(*unit(3))
         self.head = nn.Sequential(*unit(1), nn.Conv2d(dim, out, 1))
@@ -370,7 +371,7 @@ class SiamAttn(TrackingModel):
         self.template_crop, self.search_crop, self.segments = c.template, c.search, c.segment
         self.backbone = ResNet(c.backbone)
         self.neck = nn.ModuleList(
-            nn.Sequential(nn.Conv2d(n, c.dim, 1, bias=False), nn.BatchNorm2d(c.dim))
+            nn.Sequential(nn.Conv2d(n, c.dim, 1, bias=False), BatchNorm2d(c.dim))
             for n in c.backbone.outputs[-c.levels :]
         )
         self.feature_enhance = SiameseAttention(c)

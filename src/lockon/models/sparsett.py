@@ -29,6 +29,7 @@ from lockon.models import register
 from lockon.nn.anchors import cosine_window
 from lockon.nn.attention import MultiHeadAttention, start_similar
 from lockon.nn.images import Normalise
+from lockon.nn.norm import BatchNorm2d
 from lockon.nn.position import LearnedPosition
 from lockon.nn.precision import full
 from lockon.nn.resnet import TINY, Bottleneck, ResNet, ResNetConfig, Window3x3
@@ -225,7 +226,7 @@ class ConvNorm(nn.Module):
     def __init__(self, channels: int, out: int, kernel: int = 1, bias: bool = False, eps: float = 1e-5) -> None:
         super().__init__()
         self.conv = nn.Conv2d(channels, out, kernel, padding=kernel // 2, bias=bias)
-        self.bn = nn.BatchNorm2d(out, eps)
+        self.bn = BatchNorm2d(out, eps)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, channels, H, W) to (B, out, H, W)."""
@@ -257,7 +258,7 @@ def fc_trunk(channels: int, out: int) -> nn.Sequential:
 
 def conv_trunk(channels: int, out: int, blocks: int) -> nn.Sequential:
     """A block that widens, and bottlenecks."""
-    rest = [Bottleneck(out, out // 4, Window3x3(1, 1, 1), nn.BatchNorm2d) for _ in range(blocks)]
+    rest = [Bottleneck(out, out // 4, Window3x3(1, 1, 1), BatchNorm2d) for _ in range(blocks)]
     trunk = nn.Sequential(Widen(channels, out), *rest)
     for module in trunk.modules():
         if isinstance(module, nn.Conv2d):

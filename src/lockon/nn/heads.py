@@ -9,6 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from lockon.nn.norm import BatchNorm2d
 from lockon.nn.precision import full
 
 
@@ -108,7 +109,7 @@ def _tower(channels: int, widths: Sequence[int], out: int = 1) -> nn.Sequential:
     layers: list[nn.Module] = []
     for width in widths:
         layers.append(
-            nn.Sequential(nn.Conv2d(channels, width, 3, padding=1), nn.BatchNorm2d(width), nn.ReLU(inplace=True))
+            nn.Sequential(nn.Conv2d(channels, width, 3, padding=1), BatchNorm2d(width), nn.ReLU(inplace=True))
         )
         channels = width
     return nn.Sequential(*layers, nn.Conv2d(channels, out, 1))

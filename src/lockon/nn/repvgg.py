@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from lockon.nn.norm import BatchNorm2d
 from lockon.nn.resnet import FrozenBatchNorm2d, Norm
 
 
@@ -60,7 +61,7 @@ class RepVGGBlock(nn.Module):
     rbr_identity: nn.Module | None
     folded: nn.Conv2d | None
 
-    def __init__(self, channels: int, width: int, stride: int = 1, norm: Norm = nn.BatchNorm2d) -> None:
+    def __init__(self, channels: int, width: int, stride: int = 1, norm: Norm = BatchNorm2d) -> None:
         super().__init__()
         self.rbr_identity = norm(width) if stride == 1 and channels == width else None
         self.rbr_dense = Branch(nn.Conv2d(channels, width, 3, stride, 1, bias=False), norm)
@@ -116,7 +117,7 @@ class RepVGG(nn.Module):
 
     def __init__(self, config: RepVGGConfig) -> None:
         super().__init__()
-        norm: Norm = FrozenBatchNorm2d if config.frozen_norm else nn.BatchNorm2d
+        norm: Norm = FrozenBatchNorm2d if config.frozen_norm else BatchNorm2d
         first, *others = config.widths
         self.config, self.stages = config, ["stage0"]
         self.stage0: nn.Module = RepVGGBlock(3, first, 2, norm)

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from lockon.nn.norm import BatchNorm2d
+
 
 @dataclass(frozen=True)
 class ResNetConfig:
@@ -167,7 +169,7 @@ class ResNet(nn.Module):
     def __init__(self, config: ResNetConfig) -> None:
         super().__init__()
         self.merged = config.merged
-        norm: Norm = FrozenBatchNorm2d if config.frozen_norm else nn.BatchNorm2d
+        norm: Norm = FrozenBatchNorm2d if config.frozen_norm else BatchNorm2d
         self.conv1 = nn.Conv2d(3, config.stem, 7, 2, 3 if config.style == "torchvision" else 0, bias=False)
         self.bn1 = norm(config.stem)
         block = Bottleneck if config.block == "bottleneck" else BasicBlock
