@@ -424,7 +424,12 @@ def test_a_full_disk_keeps_what_was_written(clip: Path, tmp_path: Path) -> None:
 def test_ctrl_c_leaves_complete_results(tmp_path: Path) -> None:
     scenes.video(tmp_path / "clip.mp4", frames=400)
     command = [sys.executable, "-m", "lockon", "track", str(tmp_path / "clip.mp4"), "--box", BOX]
-    child = subprocess.Popen([*command, "--out", str(tmp_path / "out")], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    child = subprocess.Popen(
+        [*command, "--out", str(tmp_path / "out")],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background job ignores it
+    )
     boxes = tmp_path / "out" / "clip.txt"
     while not (boxes.exists() and len(lines(boxes)) > 3) and child.poll() is None:
         time.sleep(0.02)
