@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 
+from lockon.data.sources import Source, read_sources
 from lockon.models import MODELS, ModelInfo
 from tests import scenes
 from tests.small import SMALL
@@ -29,3 +30,12 @@ def small_stark(monkeypatch: pytest.MonkeyPatch) -> str:
     """The name under which the smallest STARK can be trained."""
     monkeypatch.setitem(MODELS, "small", ModelInfo(SMALL["stark"], "none", str))
     return "model=small"
+
+
+@pytest.fixture(scope="session")
+def sources(tmp_path_factory: pytest.TempPathFactory) -> list[Source]:
+    """Stills and a longer clip, as the papers' samplers take them."""
+    place = tmp_path_factory.mktemp("data")
+    images = scenes.write_folder(place / "images", scenes.image_set())
+    clips = scenes.write_folder(place / "clips", scenes.clip_set(24))
+    return read_sources({"images": [str(images)], "clips": [str(clips)]})

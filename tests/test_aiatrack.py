@@ -330,6 +330,15 @@ def test_a_model_that_judges_absence_learns_that_no_box_fits() -> None:
     torch.testing.assert_close(model.loss_on(gone, proposals)["quality"], model.loss_on(batch, told)["quality"])
 
 
+def test_attention_can_begin_as_similarity() -> None:
+    for similar in (False, True):
+        model = small(start_similar=similar)
+        attention = [m for m in model.modules() if isinstance(m, MultiHeadAttention)]
+        halves = [m.in_proj_weight.chunk(3)[:2] for m in attention]
+        assert halves
+        assert all(torch.equal(query, key) == similar for query, key in halves)
+
+
 def test_one_template_is_both_long_and_short_term_reference() -> None:
     model, batch = small(), pairs(2, references=2)
     twice = batch._replace(templates=batch.templates[:, :1].expand(-1, 2, -1, -1, -1))

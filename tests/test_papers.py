@@ -17,7 +17,7 @@ from lockon.data.papers.siamattn import Shake, motion_kernel, seen_box, shaken_m
 from lockon.data.papers.sparsett import cut_pair
 from lockon.data.papers.stark import draw_jittered, jitter_box
 from lockon.data.pick import draw_in_order, draw_trident, pick_in_order, pick_trident
-from lockon.data.sources import Source, read_sources
+from lockon.data.sources import Source
 from lockon.errors import DataError
 from lockon.models.stark import Stark
 from lockon.tracker import PairBatch, TrackingModel
@@ -34,14 +34,6 @@ CALM: dict[str, PaperPairs] = {  # the papers' pairs without changes of colour
     "siamattn": SiamattnPairs(MIX, max_gap={"clips": 5}, template=STILL, search=Shake(20, 0.18, colour=0, flip=0.5)),
 }
 PAPERS = sorted(CALM)
-
-
-@pytest.fixture(scope="module")
-def sources(tmp_path_factory: pytest.TempPathFactory) -> list[Source]:
-    place = tmp_path_factory.mktemp("data")
-    images = scenes.write_folder(place / "images", scenes.image_set())
-    clips = scenes.write_folder(place / "clips", scenes.clip_set(24))
-    return read_sources({"images": [str(images)], "clips": [str(clips)]})
 
 
 def model(paper: str) -> TrackingModel:

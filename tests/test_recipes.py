@@ -13,7 +13,7 @@ from torch import nn
 
 from lockon.data.pairs import PairConfig, PairSampler
 from lockon.data.papers import paper_sampler
-from lockon.data.sources import Source, read_sources
+from lockon.data.sources import Source
 from lockon.models.siamattn import SiamAttn
 from lockon.models.stark import StarkLightning
 from lockon.registry import create_model
@@ -24,7 +24,6 @@ from lockon.training.phases import Phases, train_only
 from lockon.training.recipe import Recipe, model_settings, override
 from lockon.training.recipes import RECIPES, get_recipe
 from lockon.training.run import Run
-from tests import scenes
 from tests.small import LIGHTNING, SIAMATTN, SMALL
 
 # samples and epochs, batch, learning rates of the rest in some epochs (counted from 0), factor of the backbone, clip
@@ -87,14 +86,6 @@ def test_the_predictors_of_a_division_learn_as_fast_as_the_head() -> None:
     assert {group["part"]: group["factor"] for group in groups} == {"backbone": 0.1, "divide": 1.0, "rest": 1.0}
     (division,) = [group for group in groups if group["part"] == "divide"]
     assert len(division["params"]) == 2 * 6
-
-
-@pytest.fixture(scope="module")
-def sources(tmp_path_factory: pytest.TempPathFactory) -> list[Source]:
-    place = tmp_path_factory.mktemp("data")
-    images = scenes.write_folder(place / "images", scenes.image_set())
-    clips = scenes.write_folder(place / "clips", scenes.clip_set(24))
-    return read_sources({"images": [str(images)], "clips": [str(clips)]})
 
 
 def small_model(recipe: Recipe) -> TrackingModel:

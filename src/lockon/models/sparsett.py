@@ -27,7 +27,7 @@ from lockon.crops import CropSpec, Window
 from lockon.errors import ModelError
 from lockon.models import register
 from lockon.nn.anchors import cosine_window
-from lockon.nn.attention import MultiHeadAttention, start_similar
+from lockon.nn.attention import MultiHeadAttention
 from lockon.nn.images import Normalise
 from lockon.nn.norm import BatchNorm2d
 from lockon.nn.position import LearnedPosition
@@ -53,8 +53,6 @@ class SparsettConfig:
         penalty_k: how strongly changes of size and shape count against a cell.
         min_size: smallest side of a tracked box in pixels.
         found_above: a result is ``found`` where its score is above this.
-        start_similar: keys start equal to queries and both patches are described alike, so that attention begins as
-            similarity and matching need not be found first; for training from nothing.
         focal_alpha, focal_gamma: of the classification loss.
         cls_fc_weight, reg_fc_weight, cls_conv_weight, reg_conv_weight: of the four losses ("training loss").
     """
@@ -77,7 +75,6 @@ class SparsettConfig:
     penalty_k: float = 0.04
     min_size: float = 10.0
     found_above: float = 0.3
-    start_similar: bool = False
     focal_alpha: float = 0.75
     focal_gamma: float = 2.0
     cls_fc_weight: float = 1.4
@@ -357,9 +354,6 @@ class Sparsett(TrackingModel):
         self.decoder = Neck((DecoderLayer(c) for _ in range(c.decoder_layers)), search, c.dim)
         self.head = Head(c)
         self.normalise = Normalise()
-        if c.start_similar:
-            start_similar(self)
-            self.adjust_search.load_state_dict(self.adjust_template.state_dict())
 
     def memorize(self, images: Tensor, padding: Tensor | None = None, boxes: Tensor | None = None) -> Template:
         """Template patches (B, 3, S, S), 0 to 255, to tokens; where they are padding makes no difference."""
@@ -627,6 +621,5 @@ def sparsett_tiny() -> Sparsett:
             head_dim=128,
             blocks=2,
             penalty_k=0.15,
-            start_similar=True,
         )
     )
