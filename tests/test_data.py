@@ -7,11 +7,25 @@ import pytest
 import torch
 
 from lockon.crops import CropSpec
-from lockon.data.augment import Jitter, Light, bend, double, occlude, paste, place, reframe, relight, scene
+from lockon.data.augment import (
+    Jitter,
+    Light,
+    Placed,
+    bend,
+    beside,
+    double,
+    occlude,
+    paste,
+    place,
+    reframe,
+    relight,
+    scene,
+)
 from lockon.data.pairs import PairConfig, PairDataset, PairSampler, pair_loader
-from lockon.data.sources import Shot, read_clips, read_images, read_sources
+from lockon.data.sources import PictureFile, Shot, Source, Track, read_clips, read_images, read_source, read_sources
 from lockon.errors import DataError
 from lockon.tracker import PairBatch
+from lockon.training.recipe import parse_data
 from tests import scenes
 
 TEMPLATE, SEARCH = CropSpec(2, 64), CropSpec(4, 128)
@@ -64,6 +78,60 @@ def test_clips_know_where_the_target_is_absent(tmp_path: Path) -> None:
     assert track.shot(3).box == scenes.picture(3)[1]
 
 
+def unlabelled(place: Path, name: str = "disc") -> tuple[Path, bytes]:
+    """A tar of one clip without annotations, and the line that it lacks."""
+    files = {path.replace("disc", name): data for path, data in scenes.clip_set().items()}
+    line = files.pop("annotations.jsonl").replace(b"disc", name.encode())
+    return scenes.write_tar(place, files), line
+
+
+def test_clips_take_annotations_from_a_file_beside_them(tmp_path: Path) -> None:
+    videos, line = unlabelled(tmp_path / "videos.tar")
+    (tmp_path / "labels.jsonl").write_bytes(line)
+    (made,) = read_sources(parse_data([f"clips:{tmp_path}/labels.jsonl={videos}"]))
+    assert made.name == "clips"
+    assert [track.name for track in made.tracks] == ["disc"]
+    assert made.tracks[0].shot(3).box == scenes.picture(3)[1]
+
+
+def test_a_file_of_annotations_is_used_in_place_of_the_clips_own(tmp_path: Path) -> None:
+    videos = scenes.write_folder(tmp_path / "videos", scenes.clip_set())
+    (tmp_path / "labels.jsonl").write_text('{"clip": "disc", "frames": [2, 3], "boxes": [[0, 0, 9, 9], null]}')
+    (track,) = read_source(f"clips:{tmp_path}/labels.jsonl", [str(videos)]).tracks
+    assert track.visible.tolist() == [True, False]
+
+
+def test_a_file_of_annotations_may_be_of_clips_in_several_tars(tmp_path: Path) -> None:
+    lines = [unlabelled(tmp_path / f"videos_{name}.tar", name)[1] for name in ("cat", "dog")]
+    (tmp_path / "labels.jsonl").write_bytes(b"\n".join(lines))
+    made = read_source(f"clips:{tmp_path}/labels.jsonl", [str(tmp_path / "videos_*.tar")])
+    assert [track.name for track in made.tracks] == ["cat", "dog"]
+
+
+@pytest.mark.parametrize(
+    ("lines", "says"),
+    [
+        (None, "labels.jsonl: no such file; --data clips:FILE=PATH"),
+        (b"{broken", "labels.jsonl is not JSON lines"),
+        (b"\xff\xd8", "labels.jsonl is not JSON lines"),
+        (b"[1, 2]", "labels.jsonl is not JSON lines of one object each"),
+        (b"", "no annotated clips found"),
+        (b'{"clip": "gone", "frames": [1, 1], "boxes": [null]}', "gone/00000001.jpg is annotated but missing"),
+        (
+            b'{"clip": "disc", "frames": 6}',
+            "videos.tar with .*labels.jsonl: the frames of disc are not given as first, last",
+        ),
+        (b'{"image": "1.jpg", "boxes": []}', "labels.jsonl: the annotations are of images, not of clips"),
+    ],
+)
+def test_what_is_wrong_with_a_file_of_annotations_is_said(lines: bytes | None, says: str, tmp_path: Path) -> None:
+    videos, _ = unlabelled(tmp_path / "videos.tar")
+    if lines is not None:
+        (tmp_path / "labels.jsonl").write_bytes(lines)
+    with pytest.raises(DataError, match=says):
+        read_source(f"clips:{tmp_path}/labels.jsonl", [str(videos)])
+
+
 @pytest.mark.parametrize(
     ("files", "says"),
     [
@@ -102,6 +170,15 @@ def test_the_box_of_a_pair_is_where_the_target_is(masks: bool, tmp_path: Path) -
         np.testing.assert_allclose(seen_box[2:], box[2:], atol=3)  # the disc's soft edge counts as ground
         seen += 1
     assert seen > 20
+
+
+def test_a_target_that_is_enlarged_and_moved_far_stays_in_its_patch(tmp_path: Path) -> None:
+    made = sampler(tmp_path, replace(CALM, search=Jitter(shift=1.5, scale=1.0)))
+    boxes = np.array([made.draw(np.random.default_rng(index)).boxes.numpy() for index in range(100)])
+    centres = boxes[:, :2] + boxes[:, 2:] / 2
+    assert centres.min() > 0
+    assert centres.max() < 1
+    assert centres.std(0).min() > 0.2
 
 
 def test_the_template_is_centred_at_its_factor(tmp_path: Path) -> None:
@@ -162,6 +239,32 @@ def test_another_seed_draws_other_pairs(tmp_path: Path) -> None:
     made = sampler(tmp_path)
     one, two = (PairDataset(made, 1, seed)[0] for seed in (1, 2))
     assert not torch.equal(one.search, two.search)
+
+
+def tracks(folder: Path, *names: str) -> Source:
+    """Tracks of one disc in clips of these names, whose pictures need not be there."""
+    boxes = np.array([scenes.picture(number)[1] for number in range(4)], float)
+
+    def track(name: str) -> Track:
+        frames = tuple(PictureFile(str(folder / name / f"{number}.jpg")) for number in range(4))
+        return Track(frames, boxes, np.ones(4, bool), name=name)
+
+    return Source("clips", tracks=[track(name) for name in names])
+
+
+def test_some_tracks_are_drawn_more_often_than_others(tmp_path: Path) -> None:
+    source = tracks(tmp_path, "sky_1", "dog", "sky_2", "bluesky", "cat_1")
+    config = replace(CALM, favour={"sky": 0.5, "cat": 3.0})
+    ends = PairSampler([source], config, TEMPLATE, SEARCH).shares["clips"]
+    np.testing.assert_allclose(np.diff(ends, prepend=0) * 6, [0.5, 1, 0.5, 1, 3])
+
+
+def test_a_track_of_weight_zero_is_never_drawn(tmp_path: Path) -> None:
+    scenes.write_frames(tmp_path / "disc", "{}.jpg", range(4))
+    source = tracks(tmp_path, *["gone"] * 20, "disc", *["gone"] * 20)
+    made = PairSampler([source], replace(CALM, favour={"gone": 0.0}), TEMPLATE, SEARCH)
+    for seed in range(10):
+        assert made.draw(np.random.default_rng(seed)).present  # a track without pictures would be an error
 
 
 def test_absent_targets_are_marked_and_not_shown(tmp_path: Path) -> None:
@@ -300,3 +403,37 @@ def test_pairs_show_look_alikes_only_when_asked(tmp_path: Path) -> None:
     one, two = (s.draw(np.random.default_rng(3)) for s in (plain, doubled))
     assert torch.equal(one.templates, two.templates)
     assert not torch.equal(one.search, two.search)
+
+
+def left_half() -> Placed:
+    """A green object that fills the left half of a search patch."""
+    mask = np.zeros((SEARCH.size, SEARCH.size), np.uint8)
+    mask[:, : SEARCH.size // 2] = 255
+    image = np.where(mask[..., None] > 0, np.array([10, 200, 10], np.uint8), np.uint8(0))
+    return Placed(image, np.zeros(mask.shape, bool), (0, 0, SEARCH.size / 2, SEARCH.size), mask)
+
+
+@pytest.mark.parametrize("masked", [True, False])
+def test_another_object_stands_beside_the_target_and_behind_it(masked: bool) -> None:
+    placed = place(disc(), SEARCH, Jitter(), False, np.random.default_rng(0))
+    assert placed.mask is not None
+    target, other = cv2.erode(placed.mask, np.ones((13, 13))) > 0, left_half()
+    around = (cv2.dilate(placed.mask, np.ones((13, 13))) == 0) & (other.image[..., 1] > 0)
+    made = beside(placed if masked else replace(placed, mask=None), other)
+    assert made.box == placed.box
+    assert np.array_equal(made.image[target], placed.image[target])
+    assert np.array_equal(made.image[around], other.image[around])
+    assert np.array_equal(made.image[:, 65:], placed.image[:, 65:])
+    assert placed.padding[:, :64].any()
+    assert not made.padding[:, :64].any()  # what shows an object is no padding
+
+
+def test_pairs_show_other_objects_only_when_asked(tmp_path: Path) -> None:
+    plain, crowded = sampler(tmp_path), sampler(tmp_path, replace(CALM, beside=1.0))
+    changed = []
+    for seed in range(8):
+        one, two = (s.draw(np.random.default_rng(seed)) for s in (plain, crowded))
+        assert torch.equal(one.templates, two.templates)
+        assert torch.equal(one.boxes, two.boxes)
+        changed.append(not torch.equal(one.search, two.search))
+    assert sum(changed) > 4  # some land outside of the patch or behind the target

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -71,6 +71,7 @@ def place(
     side = spec.factor * spec.extent(*(high - low))
     zoom = spec.size / side * math.exp(np.clip(rng.normal(0, jitter.scale), -1.0, 1.0))
     centre = spec.size / 2 + _shift(jitter, rng) * extent * zoom
+    centre = np.clip(centre, 0.05 * spec.size, 0.95 * spec.size)  # what is enlarged stays in the patch
     shift = centre - zoom * (low + high) / 2
     shift += (zoom * turned.sum(1) - 1) / 2  # OpenCV's coordinates count from the middle of the first pixel
     matrix = np.column_stack([zoom * turned, shift])
@@ -158,6 +159,26 @@ def surround(target: Placed, scene: np.ndarray) -> Placed:
     return Placed(image, np.zeros_like(target.padding), target.box, target.mask)
 
 
+def beside(target: Placed, other: Placed) -> Placed:
+    """Another object, cut out by its mask, behind the target; a target without a mask is taken for the ellipse in its
+    box."""
+    assert other.mask is not None
+    alpha = np.minimum(other.mask, 255 - _silhouette(target)).astype(np.float32)[..., None] / 255
+    image = np.round(alpha * other.image + (1 - alpha) * target.image).astype(np.uint8)
+    return replace(target, image=image, padding=target.padding & (alpha[..., 0] < 0.5))
+
+
+def _silhouette(target: Placed) -> np.ndarray:
+    """The target's mask, or where it has none the ellipse in its box, (S, S) uint8."""
+    if target.mask is not None:
+        return target.mask
+    x, y, w, h = target.box
+    mask = np.zeros(target.image.shape[:2], np.uint8)
+    middle, axes = (round(x + w / 2), round(y + h / 2)), (max(1, round(w / 2)), max(1, round(h / 2)))
+    cv2.ellipse(mask, middle, axes, 0, 0, 360, 255, -1)
+    return cv2.GaussianBlur(mask, (0, 0), max(0.5, 0.04 * math.sqrt(w * h)))
+
+
 def double(target: Placed, rng: Generator) -> Placed:
     """A look-alike beside the target, and behind it: its own picture, mirrored or not, in other colours.
 
@@ -165,12 +186,7 @@ def double(target: Placed, rng: Generator) -> Placed:
     """
     size = target.image.shape[0]
     x, y, w, h = target.box
-    mask = target.mask
-    if mask is None:
-        mask = np.zeros((size, size), np.uint8)
-        middle, axes = (round(x + w / 2), round(y + h / 2)), (max(1, round(w / 2)), max(1, round(h / 2)))
-        cv2.ellipse(mask, middle, axes, 0, 0, 360, 255, -1)
-        mask = cv2.GaussianBlur(mask, (0, 0), max(0.5, 0.04 * math.sqrt(w * h)))
+    mask = _silhouette(target)
     zoom = math.exp(rng.normal(0, 0.2))
     turn = rng.uniform(0, 2 * math.pi)
     away = rng.uniform(0.75, 1.4) * np.array([w * math.cos(turn), h * math.sin(turn)])

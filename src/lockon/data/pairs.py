@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -13,10 +13,23 @@ from numpy.random import Generator
 from torch.utils.data import DataLoader, Dataset
 
 from lockon.crops import BLACK, CropSpec, mean_colour
-from lockon.data.augment import Jitter, Light, Placed, double, occlude, paste, place, reframe, relight, scene, surround
+from lockon.data.augment import (
+    Jitter,
+    Light,
+    Placed,
+    beside,
+    double,
+    occlude,
+    paste,
+    place,
+    reframe,
+    relight,
+    scene,
+    surround,
+)
 from lockon.data.damage import Damage
 from lockon.data.mix import Mix
-from lockon.data.sources import Shot, Source, Still
+from lockon.data.sources import Shot, Source, Still, Track
 from lockon.errors import DataError
 from lockon.registry import closest
 from lockon.tracker import PairBatch
@@ -31,12 +44,14 @@ class PairConfig:
             equal parts of it, sources of stills of the rest.
         mix: the weight of every source, in place of ``clips``; empty for the rule above. Written
             ``got10k:1,coco:0.5`` on the command line.
+        favour: the weight of tracks whose clip's name begins with a word, 1 for all others; written ``sky:0.3``.
         regions: share of pairs whose target is a random part of a picture; the rest are annotated objects.
         pasted: of the objects that have a mask, the share pasted on another picture, with ``distractors`` others.
         surrounded: of the stills whose search patch is more than a quarter padding, the share that gets another
             picture around it; targets that fill their frame are common, so most of the padding stays.
         absent: share of pairs whose search patch does not show the target: in ``hidden`` of these it is covered
             altogether, in the rest the patch is of something else.
+        beside: share of the search patches that show other objects around the target, up to ``distractors``.
         doubled: share of the search patches that show a second target beside the first, of other colours.
         occluded: share of search patches in which a part of the target is hidden.
         reframed: share of pairs from clips whose frames are cut closer around the target, as if it filled them.
@@ -47,12 +62,14 @@ class PairConfig:
 
     clips: float = 0.4
     mix: dict[str, float] = field(default_factory=dict)
+    favour: dict[str, float] = field(default_factory=dict)
     regions: float = 0.15
     pasted: float = 0.5
     distractors: int = 2
     surrounded: float = 0.3
     absent: float = 0.08
     hidden: float = 0.0
+    beside: float = 0.0
     doubled: float = 0.0
     occluded: float = 0.15
     reframed: float = 0.4
@@ -96,6 +113,7 @@ class PairSampler:
         self.mix = Mix(drawn, _weights(drawn, config))
         self.stills = [still for source in drawn for still in source.stills]
         self.tracks = [track for source in drawn for track in source.tracks]
+        self.shares = {source.name: _shares(source.tracks, config.favour) for source in drawn}
         self.own = {source.name: _objects(source.stills, config.smallest) for source in drawn}
         self.objects = [item for objects in self.own.values() for item in objects]
         self.cutouts = [(still, number) for still, number in self.objects if still.masks is not None]
@@ -122,6 +140,9 @@ class PairSampler:
                 template = paste(template, scene(self._picture(rng), self.template.size, rng))
         elif narrow:
             search = surround(search, scene(self._picture(rng), self.search.size, rng))
+        if c.beside and c.distractors and self.cutouts and rng.random() < c.beside:
+            for other in self._others(rng, 1 + int(rng.integers(c.distractors))):
+                search = beside(search, other)
         if c.doubled and rng.random() < c.doubled:
             search = double(search, rng)
         if hidden or rng.random() < c.occluded:
@@ -135,7 +156,7 @@ class PairSampler:
         c = self.config
         source = self.mix.draw(rng)
         if source.tracks:
-            track = source.tracks[int(rng.integers(len(source.tracks)))]
+            track = source.tracks[self._track(source, rng)]
             visible = np.flatnonzero(track.visible)
             one = visible[rng.integers(len(visible))]
             two = self._near(one, visible, rng)
@@ -144,6 +165,11 @@ class PairSampler:
         objects = self.own[source.name]
         shot = self._region(rng) if not objects or rng.random() < c.regions else _draw(objects, rng)
         return [shot] * (1 + self.templates), False
+
+    def _track(self, source: Source, rng: Generator) -> int:
+        if not self.config.favour:
+            return int(rng.integers(len(source.tracks)))
+        return int(np.searchsorted(self.shares[source.name][:-1], rng.random(), "right"))
 
     def _near(self, frame: int, visible: np.ndarray, rng: Generator) -> int:
         """Another frame that is not far from one, where there is one."""
@@ -171,12 +197,16 @@ class PairSampler:
     def _paste(self, search: Placed, rng: Generator) -> Placed:
         """The target on another background, behind it objects that are not the target."""
         background = scene(self._picture(rng), self.search.size, rng)
-        for _ in range(rng.integers(self.config.distractors + 1)):
+        for other in self._others(rng, int(rng.integers(self.config.distractors + 1))):
+            background = paste(other, background).image
+        return paste(search, background)
+
+    def _others(self, rng: Generator, count: int) -> Iterator[Placed]:
+        """Objects with masks, anywhere in a search patch."""
+        for _ in range(count):
             shot = _draw(self.cutouts, rng)
             if shot.mask is not None:
-                other = place(shot, self.search, Jitter(1.9, 0.0, 0.35, 15.0, 0.2), rng.random() < 0.5, rng)
-                background = paste(other, background).image
-        return paste(search, background)
+                yield place(shot, self.search, Jitter(1.9, 0.0, 0.35, 15.0, 0.2), rng.random() < 0.5, rng)
 
     def _pack(self, templates: Sequence[Placed], search: Placed, present: bool, rng: Generator) -> PairBatch:
         gray = bool(rng.random() < self.config.light.gray)
@@ -223,6 +253,14 @@ def _objects(stills: Sequence[Still], smallest: float) -> list[tuple[Still, int]
 def _draw(objects: Sequence[tuple[Still, int]], rng: Generator) -> Shot:
     still, number = objects[int(rng.integers(len(objects)))]
     return still.shot(number)
+
+
+def _shares(tracks: Sequence[Track], favour: Mapping[str, float]) -> np.ndarray:
+    """Where in 0 to 1 each track's part ends."""
+    weights = [next((w for word, w in favour.items() if t.name.startswith(word)), 1.0) for t in tracks]
+    if min(weights, default=0) < 0 or (weights and not sum(weights)):
+        raise DataError(f"favour={dict(favour)}: weights are not negative, and some track must have one above 0")
+    return np.cumsum(weights) / (sum(weights) or 1)
 
 
 def _weights(sources: Sequence[Source], config: PairConfig) -> list[float]:

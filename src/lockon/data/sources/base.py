@@ -73,6 +73,7 @@ class Track:
         visible: (N,) bool, frames that have a box and show the target according to the data set's flags.
         masks: by frame, where the data set has them.
         relative: the data set gives boxes as shares of the picture's width and height.
+        name: of the clip, where a recipe may ask for it.
     """
 
     frames: Frames
@@ -80,6 +81,7 @@ class Track:
     visible: np.ndarray
     masks: Masks | None = None
     relative: bool = False
+    name: str = ""
 
     def __len__(self) -> int:
         return len(self.visible)

@@ -4,7 +4,8 @@
   value i marks object i of ``boxes``, counted from 1. Lines without ``boxes`` are unlabelled pictures, and then the
   annotation file may be missing altogether.
 - clips: ``{"clip": folder, "frames": [first, last], "boxes": [[x, y, w, h] or null, ...]}`` per track, frames
-  counted from 1 in files ``00000001.jpg``; null where the target is absent.
+  counted from 1 in files ``00000001.jpg``; null where the target is absent. Another file of such lines may be given
+  as the part, and then stands for that of all folders and tars.
 """
 
 from __future__ import annotations
@@ -48,11 +49,11 @@ def images(path: str, _: str) -> Source:
     return Source("images", stills=_images(path, dropped), dropped=dropped)
 
 
-@source("clips")
-def clips(path: str, _: str) -> Source:
-    """Annotated tracks."""
+@source("clips", others="a file of annotations in JSON lines")
+def clips(path: str, part: str) -> Source:
+    """Annotated tracks; a part is the file of their annotations, if not the one that is among the clips."""
     dropped: Counter[str] = Counter()
-    return Source("clips", tracks=_clips(path, dropped), dropped=dropped)
+    return Source("clips", tracks=_clips(path, dropped, part), dropped=dropped)
 
 
 def read_images(pattern: str) -> list[Still]:
@@ -87,21 +88,29 @@ def _images(pattern: str, dropped: Counter[str]) -> list[Still]:
     return stills
 
 
-def _clips(pattern: str, dropped: Counter[str]) -> list[Track]:
+def _clips(pattern: str, dropped: Counter[str], labels: str = "") -> list[Track]:
     tracks = []
-    for place, files, lines in _read(pattern):
+    for place, files, lines in _relabelled(pattern, labels) if labels else _read(pattern):
         for row in lines:
             if "clip" not in row:
-                raise DataError(f"{place}: {ANNOTATIONS} describes images, not clips; give it as images=...")
-            first, last = row["frames"]
+                raise DataError(f"{place}: the annotations are of images, not of clips; give them as images=...")
+            first, last = _span(row, place)
             frames = tuple(_file(files, f"{row['clip']}/{n:08d}.jpg", place) for n in range(first, last + 1))
             boxes = _boxes(row, place, dropped)
             if len(boxes) != len(frames):
                 raise DataError(f"{place}: {row['clip']} has {len(frames)} frames but {len(boxes)} boxes")
-            tracks.append(Track(frames, boxes, ~np.isnan(boxes[:, 0])))
+            tracks.append(Track(frames, boxes, ~np.isnan(boxes[:, 0]), name=row["clip"]))
     if not tracks:
         raise DataError(f"{pattern}: no annotated clips found")
     return tracks
+
+
+def _span(row: dict[str, Any], place: str) -> tuple[int, int]:
+    try:
+        first, last = row["frames"]
+        return int(first), int(last)
+    except (KeyError, TypeError, ValueError):
+        raise DataError(f"{place}: the frames of {row['clip']} are not given as first, last") from None
 
 
 def _boxes(row: dict[str, Any], place: str, dropped: Counter[str]) -> np.ndarray:
@@ -116,14 +125,33 @@ def _boxes(row: dict[str, Any], place: str, dropped: Counter[str]) -> np.ndarray
 
 def _read(pattern: str) -> Iterator[tuple[str, dict[str, PictureFile], list[dict[str, Any]]]]:
     """Path, files by name, and annotation lines of every tar or folder that matches."""
+    for place, files in _list(pattern):
+        data = files.pop(ANNOTATIONS).read() if ANNOTATIONS in files else b""
+        yield place, files, _lines(data, f"{place}: {ANNOTATIONS}")
+
+
+def _relabelled(pattern: str, labels: str) -> Iterator[tuple[str, dict[str, PictureFile], list[dict[str, Any]]]]:
+    """What to call it, the files of all the pattern's tars and folders, and the annotation lines of another file."""
+    if not Path(labels).is_file():
+        raise DataError(f"{labels}: no such file; --data clips:FILE=PATH takes the annotations of PATH from FILE")
+    files = {name: file for _, found in _list(pattern) for name, file in found.items()}
+    yield f"{pattern} with {labels}", files, _lines(Path(labels).read_bytes(), labels)
+
+
+def _lines(data: bytes, name: str) -> list[dict[str, Any]]:
+    try:
+        rows = [json.loads(line) for line in data.decode().splitlines() if line.strip()]
+    except ValueError as error:
+        raise DataError(f"{name} is not JSON lines: {error}") from None
+    if not all(isinstance(row, dict) for row in rows):
+        raise DataError(f"{name} is not JSON lines of one object each")
+    return rows
+
+
+def _list(pattern: str) -> Iterator[tuple[str, dict[str, PictureFile]]]:
+    """Path, and files by name, of every tar or folder that matches."""
     for place in sorted(glob.glob(pattern)) or [pattern]:
-        files = _list_tar(place) if place.endswith(".tar") else _list_folder(place)
-        text = files.pop(ANNOTATIONS).read().decode() if ANNOTATIONS in files else ""
-        try:
-            lines = [json.loads(line) for line in text.splitlines() if line.strip()]
-        except ValueError as error:
-            raise DataError(f"{place}: {ANNOTATIONS} is not JSON lines: {error}") from None
-        yield place, files, lines
+        yield place, _list_tar(place) if place.endswith(".tar") else _list_folder(place)
 
 
 def _list_tar(place: str) -> dict[str, PictureFile]:
