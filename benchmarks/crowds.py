@@ -1,6 +1,6 @@
 """Success, precision, and true and false alarms on made-up crowded video, beside rivals, in one run.
 
-    python benchmarks/crowds.py --data 'images=data/images_*.tar' [--tracker stark-tiny[=WEIGHTS] ...]
+    python benchmarks/crowds.py --data 'images=data/images_*.tar' [--tracker NAME[=WEIGHTS] ...]
         [--rivals FOLDER] [--kinds crowd,leave] [--each 5] [--seed 0] [--save FOLDER] [--out TABLES.md]
 
 ``rendering.py`` says what the videos are; each is computed anew from its seed, so the same command with the same data

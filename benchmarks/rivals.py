@@ -98,7 +98,9 @@ def nano(folder: Path) -> Track:
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Which trackers to run, and where the tables go."""
-    parser.add_argument("--tracker", action="append", help="NAME or NAME=WEIGHTS; may be given several times")
+    parser.add_argument(
+        "--tracker", action="append", help="NAME or NAME=WEIGHTS; may be given several times (all shipped ones)"
+    )
     parser.add_argument("--rivals", type=Path, help="folder with NanoTrackV2's two ONNX files")
     parser.add_argument("--only-ours", action="store_true")
     parser.add_argument("--out", type=Path, help="also write the tables here")
@@ -107,12 +109,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def chosen(args: argparse.Namespace) -> dict[str, Run]:
     """The trackers that the options ask for, by their names in the tables."""
     tracks = {}
-    for text in args.tracker or ["stark-tiny"]:
+    for text in args.tracker or lockon.list_models(shipped=True):
         name, _, weights = text.partition("=")
         label = f"{name} ({Path(weights).parent.name})" if weights else name
         tracks[label] = ours(name, weights or None)
     if not args.only_ours:
         tracks |= {STILL: still, "OpenCV MIL": opencv(cv2.TrackerMIL_create)}  # type: ignore[attr-defined]
+        if hasattr(cv2, "TrackerCSRT_create"):  # in opencv-contrib alone
+            tracks["OpenCV CSRT"] = opencv(cv2.TrackerCSRT_create)
         if args.rivals is not None:
             tracks["NanoTrackV2"] = nano(args.rivals)
     return {name: timed(track) for name, track in tracks.items()}

@@ -1,11 +1,14 @@
 """Success AUC and precision at 20 px on a folder of annotated sequences, beside rivals, in one run.
 
-    python benchmarks/sequences.py SEQUENCES [--tracker stark-tiny[=WEIGHTS] ...] [--rivals FOLDER] [--out TABLE.md]
+    python benchmarks/sequences.py SEQUENCES [--tracker NAME[=WEIGHTS] ...] [--rivals FOLDER] [--out TABLE.md]
 
 SEQUENCES has one folder per sequence with ``00000001.jpg`` ... and ``groundtruth.txt`` (x,y,w,h per line, or
 nan,nan,nan,nan where the target is absent: such frames are tracked but do not count). Each tracker is started on the
-first frame's box and never again (one pass). Beside lockon's trackers: a box that never moves, OpenCV's MIL, and
-NanoTrackV2 where ``--rivals`` names a folder with its two ONNX files.
+first frame's box and never again (one pass). Beside lockon's trackers: a box that never moves, OpenCV's MIL,
+NanoTrackV2 where ``--rivals`` names a folder with its two ONNX files, and CSRT where OpenCV has it:
+
+    pip install --no-deps --target build/contrib opencv-contrib-python-headless
+    PYTHONPATH=build/contrib python benchmarks/sequences.py SEQUENCES ...
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ from tests.small import SMALL
 
 NAMES = lockon.list_models()
 PAPERS = sorted(SMALL)
+TINY = [name for name in NAMES if name.endswith("-tiny")]
 
 
 def pairs(model: TrackingModel, count: int = 2) -> PairBatch:
@@ -37,9 +38,10 @@ def pairs(model: TrackingModel, count: int = 2) -> PairBatch:
     )
 
 
-def small(paper: str) -> TrackingModel:
+def small(name: str) -> TrackingModel:
+    """A paper's small network, or one of the registered tiny ones."""
     torch.manual_seed(0)
-    return SMALL[paper]()
+    return SMALL[name]() if name in SMALL else lockon.create_model(name)
 
 
 def run(model: TrackingModel, batch: PairBatch) -> dict[str, Tensor]:
@@ -73,9 +75,9 @@ def test_answers_are_finite_and_scores_from_0_to_1(paper: str) -> None:
         assert ((out["score"] >= 0) & (out["score"] <= 1)).all()
 
 
-@pytest.mark.parametrize("paper", PAPERS)
-def test_a_batch_of_two_is_two_runs_of_one(paper: str) -> None:
-    model = small(paper).eval().double()  # so that only a mistake makes a difference
+@pytest.mark.parametrize("name", [*PAPERS, *TINY])
+def test_a_batch_of_two_is_two_runs_of_one(name: str) -> None:
+    model = small(name).eval().double()  # so that only a mistake makes a difference
     batch = pairs(model)
     together = run(model, batch)
     for i in range(2):
@@ -94,9 +96,9 @@ def test_float32_is_as_good_as_float64(paper: str) -> None:
         torch.testing.assert_close(part.double(), double[name].double(), atol=1e-3, rtol=1e-4)
 
 
-@pytest.mark.parametrize("paper", PAPERS)
-def test_every_parameter_that_trains_gets_a_finite_gradient(paper: str) -> None:
-    model = small(paper).train()
+@pytest.mark.parametrize("name", [*PAPERS, *TINY])
+def test_every_parameter_that_trains_gets_a_finite_gradient(name: str) -> None:
+    model = small(name).train()
     model.loss(pairs(model))["total"].backward()
     gradients = {name: p.grad for name, p in model.named_parameters() if p.requires_grad}
     assert [name for name, gradient in gradients.items() if gradient is None] == []

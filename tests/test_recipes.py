@@ -108,7 +108,9 @@ def test_a_recipe_draws_pairs_and_takes_a_step(name: str, sources: list[Source])
     train_only(model, recipe.only)
     before = {name: value.clone() for name, value in model.named_parameters()}
     if isinstance(recipe.data, PairConfig):
-        made: Any = PairSampler(sources, recipe.data, model.template_crop, model.search_crop)
+        made: Any = PairSampler(
+            sources, recipe.data, model.template_crop, model.search_crop, getattr(model.config, "templates", 1)
+        )
     else:
         made = paper_sampler(replace(recipe.data, mix={"images": 1.0, "clips": 1.0}), sources, model)
     pairs = [made.draw(np.random.default_rng([3, index])) for index in range(2)]

@@ -111,7 +111,7 @@ def test_the_network_on_a_batch_of_two_is_two_single_runs(model: SiamAttn) -> No
         heads = [model.refine(both.features, rois), model.segment(both.features, rois)]
         for i in range(2):
             one = slice(i, i + 1)
-            alone = model(batch.search[one], batch.search_padding[one], type(memory)(memory.levels[one]))
+            alone = model(batch.search[one], batch.search_padding[one], type(memory)(*(part[one] for part in memory)))
             torch.testing.assert_close(alone.logits, both.logits[one], atol=1e-4, rtol=1e-4)
             torch.testing.assert_close(alone.deltas, both.deltas[one], atol=1e-4, rtol=1e-4)
             roi = rois[one] * torch.tensor([0, 1, 1, 1, 1])

@@ -237,6 +237,14 @@ def test_a_cell_is_the_targets_strictly_inside_its_box_and_ignored_outside_of_a_
     assert maps[0][inside.flatten() == 0].abs().sum() == maps[1].abs().sum() == 0
 
 
+def test_every_cell_of_a_negative_pair_can_be_denied() -> None:
+    some, all_of_them = small(), small(deny_all=True)
+    absent, present = pairs(present=False), pairs()
+    assert (some.labels(absent)[0] == -1).any()
+    assert all_of_them.labels(absent)[0].eq(0).all()
+    assert torch.equal(all_of_them.labels(present)[0], some.labels(present)[0])
+
+
 def test_the_losses_vanish_where_the_prediction_is_right() -> None:
     classes, one = torch.tensor([[1, 0, -1]]), torch.tensor(1)
     assert focal_loss(torch.tensor([[20.0, -20.0, 20.0]]), classes, 0.75, 2.0, one) < 1e-6

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from lockon.checkpoints import Checkpoint, read_torch
 from lockon.errors import ModelError, OutputError
+from lockon.nn.correlation import Correlation
 
 
 def save_weights(state: Mapping[str, Tensor], path: Path, model: str, dtype: torch.dtype = torch.float16) -> None:
@@ -134,7 +135,8 @@ class Backbone(Protocol):
 def load_backbone(model: nn.Module, path: Path) -> int:
     """Puts published weights, such as torchvision's ``resnet50-19c8e357.pth``, into a model's backbone, strictly.
 
-    The backbone is the first part of the model that has a method ``published`` (see ``Backbone``).
+    The backbone is the first part of the model that has a method ``published`` (see ``Backbone``). Where the weights
+    are those of another small tracker, its comparison of search and template (``nn.correlation``) comes along.
 
     Returns:
         The number of tensors loaded.
@@ -145,12 +147,18 @@ def load_backbone(model: nn.Module, path: Path) -> int:
     backbone = next((module for module in model.modules() if isinstance(module, Backbone)), None)
     if backbone is None:
         raise ModelError(f"{path}: this model has no backbone with published weights; train it without")
-    tensors = backbone.published(read_checkpoint(path).tensors)
-    fault = misfit(backbone, tensors)
-    if fault:
-        raise ModelError(f"{path}: these weights are not of this model's backbone: {fault}")
-    load_into(backbone, tensors, str(path))
-    return len(tensors)
+    given = read_checkpoint(path).tensors
+    parts: list[tuple[str, nn.Module, dict[str, Tensor]]] = [("backbone", backbone, backbone.published(given))]
+    part = getattr(model, "correlation", None)
+    own = {name.removeprefix("correlation."): x for name, x in given.items() if name.startswith("correlation.")}
+    if isinstance(part, Correlation) and own:
+        parts.append(("correlation", part, own))
+    for name, part, tensors in parts:
+        if fault := misfit(part, tensors):
+            raise ModelError(f"{path}: these weights are not of this model's {name}: {fault}")
+    for _, part, tensors in parts:
+        load_into(part, tensors, str(path))
+    return sum(len(tensors) for _, _, tensors in parts)
 
 
 def _fits(given: torch.dtype, wanted: torch.dtype) -> bool:

@@ -132,7 +132,8 @@ def _linear(jitter: Jitter, flip: bool, rng: Generator) -> np.ndarray:
 def _outline(shot: Shot) -> np.ndarray:
     """(N, 2) points around the target: its mask's convex hull, else the ellipse inside its box."""
     if shot.mask is not None:
-        hull = cv2.convexHull(cv2.findNonZero(shot.mask))[:, 0].astype(float)
+        edges, _ = cv2.findContours(shot.mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+        hull = cv2.convexHull(np.concatenate(edges))[:, 0].astype(float)
         return np.concatenate([hull, hull + 1])  # both sides of the border pixels
     x, y, w, h = shot.box
     angle = np.linspace(0, 2 * math.pi, 32, endpoint=False)

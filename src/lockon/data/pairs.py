@@ -213,9 +213,10 @@ class PairSampler:
         lit = []
         for patch in (*templates, search):
             image = relight(patch.image, self.config.light, gray, rng)
-            outside = image[patch.padding]
-            black = self.search.border == "black" or not len(outside)
-            image[patch.padding] = 0 if black else outside.mean(0)
+            if self.search.border == "black":
+                image[patch.padding] = 0
+            elif patch.padding.any():
+                image[patch.padding] = image[patch.padding].mean(0)
             lit.append(replace(patch, image=image))
         return pack(lit[:-1], lit[-1], self.template, self.search, present, self.masks)
 

@@ -27,8 +27,10 @@ from torch.nn import functional as F
 
 from lockon.boxes import clip_box, cxcywh_to_xyxy, iou_and_giou, xywh_to_xyxy, xyxy_to_cxcywh, xyxy_to_xywh
 from lockon.crops import CropSpec, Window
+from lockon.errors import ModelError
 from lockon.models import register
 from lockon.nn.attention import MultiHeadAttention, start_similar
+from lockon.nn.correlation import Correlation, Fine
 from lockon.nn.heads import CornerHead
 from lockon.nn.images import Normalise
 from lockon.nn.losses import box_loss
@@ -49,6 +51,9 @@ class AiATrackConfig:
             the inner attention's weights.
         backbone: the CNN; its stride is the size of a token in pixels.
         dim, heads, feedforward, encoder_layers, decoder_layers, dropout: the transformer (section 3.2).
+        correlation: for small networks, channels in which the search patch is compared with the first frame's target
+            cell by cell (``nn.correlation``); tokens are then two by two cells of the backbone. 0, as in the paper, for
+            no comparison.
         match: channels in which the inner attention compares keys (section 3.1).
         inner: what refines an attention map: "attention" (the paper's), or instead a "convolution" over each
             reference's map; "cascade" refines nothing, but puts two plain attentions in place of one (section 4.3).
@@ -62,6 +67,7 @@ class AiATrackConfig:
         accept_above: a frame joins the cache where the IoU head's output, -1 to 1, is above this.
         margin: a tracked box keeps this many pixels inside the frame.
         found_above: a result is ``found`` where its score, the predicted IoU, is above this.
+        hold: a target that is not ``found`` keeps its place until it is; the papers follow the box all the same.
         head: channels of the corner head's convolutions.
         start_similar: keys start equal to queries, so that attention begins as similarity and matching need not be
             found first; for training from nothing.
@@ -83,6 +89,7 @@ class AiATrackConfig:
     encoder_layers: int = 3
     decoder_layers: int = 1
     dropout: float = 0.1
+    correlation: int = 0
     match: int = 64
     inner: Literal["attention", "convolution", "cascade"] = "attention"
     inner_in: Literal["both", "self", "cross", "none"] = "both"
@@ -93,6 +100,7 @@ class AiATrackConfig:
     accept_above: float = 0.7
     margin: float = 10.0
     found_above: float = 0.5
+    hold: bool = False
     head: tuple[int, ...] = (256, 128, 64, 32)
     start_similar: bool = False
     giou_weight: float = 2.0
@@ -107,9 +115,19 @@ class AiATrackConfig:
     judge_absent: bool = False
 
     @property
+    def coarse(self) -> int:
+        """Cells of the backbone along a side of a token."""
+        return 2 if self.correlation else 1
+
+    @property
+    def stride(self) -> int:
+        """Pixels along a side of a token."""
+        return self.backbone.stride * self.coarse
+
+    @property
     def grid(self) -> int:
         """Tokens per side of a patch."""
-        return self.crop.size // self.backbone.stride
+        return self.crop.size // self.stride
 
 
 class References(NamedTuple):
@@ -119,11 +137,14 @@ class References(NamedTuple):
         x: (B, R, N, C) encoded tokens.
         target: (B, R, N) bool, true in the cells that belong to the target.
         position: (B, R, N, match) position encoding for the inner attention.
+        kernels: (B, R, M, ``correlation``) what search cells are compared with: the first frame's, which all references
+            hand on; M = 0 without comparison.
     """
 
     x: Tensor
     target: Tensor
     position: Tensor
+    kernels: Tensor
 
     @staticmethod
     def joined(parts: Sequence[References]) -> References:
@@ -335,11 +356,19 @@ class AiATrack(TrackingModel):
 
     def __init__(self, config: AiATrackConfig) -> None:
         super().__init__()
-        self.config = config
+        self.config, self.hold = config, config.hold
         self.template_crop = self.search_crop = config.crop
         self.normalise = Normalise()
         self.backbone = ResNet(config.backbone)
-        self.bottleneck = nn.Conv2d(config.backbone.channels, config.dim, 1)
+        channels = config.backbone.channels
+        self.bottleneck = nn.Conv2d(channels, config.dim, config.coarse, config.coarse)
+        self.correlation, self.fine = None, None
+        if config.correlation:
+            cells = config.crop.size // config.backbone.stride
+            if cells % 4:
+                raise ModelError(f"correlation takes the middle half of a patch: {cells} cells have none")
+            self.correlation = Correlation(channels, cells // 2, config.correlation, config.correlation)
+            self.fine = Fine(channels, config.correlation, config.dim, config.coarse)
         self.encoder = nn.ModuleList(EncoderLayer(config) for _ in range(config.encoder_layers))
         self.decoder = nn.ModuleList(DecoderLayer(config) for _ in range(config.decoder_layers))
         self.norm = nn.LayerNorm(config.dim)
@@ -350,15 +379,19 @@ class AiATrack(TrackingModel):
             start_similar(self)
         if config.marks == "embedding":
             self.foreground_embed, self.background_embed = nn.Embedding(1, config.dim), nn.Embedding(1, config.dim)
-        self.box_head = CornerHead(config.dim, config.head)
-        self.iou_head = IoUHead(config.dim)
+        self.box_head = CornerHead(config.correlation or config.dim, config.head)
+        self.iou_head = IoUHead(config.correlation or config.dim)
 
     def memorize(self, images: Tensor, padding: Tensor, boxes: Tensor) -> References:
         """Patches (B, 3, S, S), 0 to 255, their padding (B, S, S) and targets (B, 4), x, y, w, h relative to the
         patch, to one reference each."""
-        x, position = self.encode(images, padding)
+        features = self.backbone(self.normalise(images))
+        x, position = self.encode(features, padding)
         target = target_map(boxes, self.config.grid).flatten(1)
-        return References(x[:, None], target[:, None], position[:, None])
+        kernels = x[:, :0]
+        if self.correlation is not None:  # the target is in the middle, and half the patch is enough around it
+            kernels = self.correlation.kernels(*middle(features, boxes))
+        return References(x[:, None], target[:, None], position[:, None], kernels[:, None])
 
     def remember(self, memory: References | None, template: References) -> References:
         """The first frame, in the place of all references until there are others."""
@@ -372,17 +405,28 @@ class AiATrack(TrackingModel):
 
     def forward(self, images: Tensor, padding: Tensor, memory: References) -> AiATrackPrediction:
         """Search patches (B, 3, S, S), 0 to 255, their padding (B, S, S) and their references to boxes."""
-        x, position = self.encode(images, padding)
-        features = self.attend(x, memory)
-        corners = self.box_head(features).boxes
-        iou = self.iou_head(features, corners[:, None])[:, 0]
+        found, x, position = self.find(images, padding, memory)
+        corners = self.box_head(found).boxes
+        iou = self.iou_head(found, corners[:, None])[:, 0]
         target = target_map(xyxy_to_xywh(corners), self.config.grid).flatten(1)
-        candidate = References(x[:, None], target[:, None], position[:, None])
+        candidate = References(x[:, None], target[:, None], position[:, None], memory.kernels[:, :1])
         return AiATrackPrediction(xyxy_to_cxcywh(corners), ((iou + 1) / 2).clamp(0, 1), iou, candidate)
 
-    def encode(self, images: Tensor, padding: Tensor) -> tuple[Tensor, Tensor]:
-        """A patch by itself: encoded tokens (B, N, C), and the inner attention's positions (B, N, match)."""
-        x = self.bottleneck(self.backbone(self.normalise(images)))  # (B, C, H, W)
+    def find(self, images: Tensor, padding: Tensor, memory: References) -> tuple[Tensor, Tensor, Tensor]:
+        """Search patches and their references, as in ``forward``, to features for the heads (B, C, H, W), and the
+        results of ``encode``."""
+        features = self.backbone(self.normalise(images))
+        x, position = self.encode(features, padding)
+        if self.correlation is None or self.fine is None:
+            return self.attend(x, memory), x, position
+        matched = self.correlation(features, memory.kernels[:, 0])
+        asked = x + self.fine.enter(matched).flatten(2).transpose(1, 2)
+        return self.fine(self.attend(asked, memory), features, matched), x, position
+
+    def encode(self, features: Tensor, padding: Tensor) -> tuple[Tensor, Tensor]:
+        """The backbone's features of a patch (B, channels, H, W), by themselves: encoded tokens (B, N, C), and the
+        inner attention's positions (B, N, match)."""
+        x = self.bottleneck(features)  # (B, C, h, w)
         cells = self.cells(padding)
         position, inner = (
             sine_position(cells, channels).flatten(2).transpose(1, 2)
@@ -395,7 +439,7 @@ class AiATrack(TrackingModel):
 
     def cells(self, padding: Tensor) -> Tensor:
         """The padding of a patch (B, S, S) as its tokens see it, (B, H, W)."""
-        stride = self.config.backbone.stride
+        stride = self.config.stride
         return padding[:, ::stride, ::stride]
 
     def attend(self, x: Tensor, memory: References) -> Tensor:
@@ -460,13 +504,20 @@ class AiATrack(TrackingModel):
         templates = [self.memorize(*batch.template(index)) for index in range(batch.templates.shape[1])]
         short = [] if self.config.short_term == "none" else templates[1:] or templates
         memory = References.joined([templates[0], *short])
-        features = self.attend(self.encode(batch.search, batch.search_padding)[0], memory)
+        features, _, _ = self.find(batch.search, batch.search_padding, memory)
         corners = self.box_head(features).boxes
         iou = self.iou_head(features, xywh_to_xyxy(proposals.boxes))
         here = batch.present
         judged = here | self.config.judge_absent
         quality = proposals.quality.where(here[:, None], -1.0)
         return tracking_loss(corners[here], batch.boxes[here], iou[judged], quality[judged], self.config, count)
+
+
+def middle(features: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
+    """The middle half of a map (B, C, S, S), and boxes (B, 4), x, y, w, h relative to the map, relative to that."""
+    side = features.shape[-1] // 4
+    part = features[..., side : 3 * side, side : 3 * side]
+    return part, torch.cat([2 * boxes[:, :2] - 0.5, 2 * boxes[:, 2:]], dim=1)
 
 
 def target_map(boxes: Tensor, grid: int) -> Tensor:
@@ -607,13 +658,14 @@ def aiatrack_tiny() -> AiATrack:
     return AiATrack(
         AiATrackConfig(
             crop=CropSpec(4.0, 160),
-            backbone=replace(TINY, merged=1),
+            backbone=TINY,
             dim=128,
+            correlation=64,
             feedforward=384,
             encoder_layers=1,
             dropout=0.0,
             match=32,
-            head=(96, 48, 24),
+            head=(64, 48, 24),
             start_similar=True,
             judge_absent=True,
         )

@@ -373,8 +373,9 @@ def grm_tiny() -> Grm:
         GrmConfig(
             template=CropSpec(2.0, 80),
             search=CropSpec(4.0, 160),
-            vit=ViTConfig(dim=144, depth=6, heads=3, feedforward=432, drop_path=0.0, trunk=TINY),
-            predictor=(72, 36),
-            head=(96, 48, 24),
+            vit=ViTConfig(dim=192, depth=6, heads=4, feedforward=576, drop_path=0.0, trunk=TINY),
+            correlation=64,
+            predictor=(96, 48),
+            head=(64, 48, 24),
         )
     )

@@ -23,7 +23,9 @@ from torch import Tensor, nn
 
 from lockon.boxes import clip_box, cxcywh_to_xyxy, xywh_to_xyxy
 from lockon.crops import CropSpec, Window
+from lockon.errors import ModelError
 from lockon.models import register
+from lockon.nn.correlation import Correlation, Fine
 from lockon.nn.heads import CenterHead, centered_boxes
 from lockon.nn.images import Normalise
 from lockon.nn.losses import box_loss, center_loss, center_map
@@ -39,18 +41,24 @@ class OneStreamConfig:
     Attributes:
         template, search: crops (section 4.1).
         vit: the transformer.
+        correlation: for small networks with a convolutional trunk, whose cells are half as wide as a token: channels
+            in which search and template are compared cell by cell before the transformer (``nn.correlation``). 0, as
+            in the papers, for no comparison.
         head: channels of the center head's convolutions.
         margin: a tracked box keeps this many pixels inside the frame.
         found_above: a result is ``found`` where its score is above this; the official code does not judge.
+        hold: a target that is not ``found`` keeps its place until it is; the papers follow the box all the same.
         giou_weight, l1_weight, score_weight: of the loss's terms (section 3.3, equation 9).
     """
 
     template: CropSpec = CropSpec(2.0, 128)
     search: CropSpec = CropSpec(4.0, 256)
     vit: ViTConfig = ViTConfig()
+    correlation: int = 0
     head: tuple[int, ...] = (256, 128, 64, 32)
     margin: float = 10.0
     found_above: float = 0.2
+    hold: bool = False
     giou_weight: float = 2.0
     l1_weight: float = 5.0
     score_weight: float = 1.0
@@ -62,10 +70,12 @@ class Template(NamedTuple):
     Attributes:
         tokens: (B, L, C) with their positions.
         target: (B, L) bool, true for the tokens that stand for the target, as far as the model asks.
+        kernels: (B, M, ``correlation``) what search cells are compared with; M = 0 without comparison.
     """
 
     tokens: Tensor
     target: Tensor
+    kernels: Tensor
 
 
 class OneStreamPrediction(NamedTuple):
@@ -74,8 +84,9 @@ class OneStreamPrediction(NamedTuple):
     Attributes:
         boxes: (B, 4) centre and size relative to the search patch (0 to 1), where the score is highest.
         score: (B,) the highest score.
-        scores, sizes, offsets: (B, S, S), (B, 2, S, S), (B, 2, S, S), the head's maps (``nn.heads.Centers``).
-        chosen: (B, layers, S * S) 0 or 1: the search tokens that each layer that sorts them has chosen: OSTrack's
+        scores, sizes, offsets: (B, S, S), (B, 2, S, S), (B, 2, S, S), the head's maps (``nn.heads.Centers``), whose
+            cells are as wide as a token, or as the trunk's cells with ``correlation``.
+        chosen: (B, layers, N) 0 or 1: the search tokens that each layer that sorts them has chosen: OSTrack's
             elimination to keep, GRM's division to relate to the template. No layers where none sorts.
     """
 
@@ -134,11 +145,19 @@ class OneStream(TrackingModel):
 
     def __init__(self, config: OneStreamConfig, blocks: Iterable[nn.Module]) -> None:
         super().__init__()
-        self.config = config
+        self.config, self.hold = config, config.hold
         self.template_crop, self.search_crop = config.template, config.search
         self.normalise = Normalise()
         self.backbone = Backbone(config, blocks)
-        self.box_head = CenterHead(config.vit.dim, config.head)
+        self.box_head = CenterHead(config.correlation or config.vit.dim, config.head)
+        self.correlation, self.fine, self.side = None, None, self.backbone.sides[1]
+        if config.correlation:
+            trunk = config.vit.trunk
+            if trunk is None:
+                raise ModelError("correlation compares the cells of a convolutional trunk: give the vit one")
+            template, self.side = (spec.size // trunk.stride for spec in (config.template, config.search))
+            self.correlation = Correlation(trunk.channels, template, config.correlation, config.correlation)
+            self.fine = Fine(trunk.channels, config.correlation, config.vit.dim, config.vit.patch // trunk.stride)
 
     @abstractmethod
     def find_target(self, boxes: Tensor) -> Tensor:
@@ -149,18 +168,20 @@ class OneStream(TrackingModel):
         """The transformer.
 
         Args:
-            x: (B, L + S * S, C) tokens, the template's first.
+            x: (B, L + N, C) tokens, the template's first.
             target: (B, L) of ``Template``.
             noise: of ``forward``.
 
         Returns:
-            The search tokens behind the last norm, (B, S * S, C), and ``chosen`` of ``OneStreamPrediction``.
+            The search tokens behind the last norm, (B, N, C), and ``chosen`` of ``OneStreamPrediction``.
         """
 
     def memorize(self, images: Tensor, padding: Tensor, boxes: Tensor) -> Template:
         """Template patches (B, 3, S, S), 0 to 255, and their targets (B, 4) to tokens; padding is not looked at."""
-        tokens = self.backbone.patch_embed(self.normalise(images)) + self.backbone.pos_embed_z
-        return Template(tokens, self.find_target(boxes))
+        embedded, features = self.backbone.patch_embed(self.normalise(images))
+        tokens = embedded + self.backbone.pos_embed_z
+        kernels = tokens[:, :0] if self.correlation is None else self.correlation.kernels(features, boxes)
+        return Template(tokens, self.find_target(boxes), kernels)
 
     def forward(
         self, images: Tensor, padding: Tensor, memory: Template, noise: Sequence[Tensor] | None = None
@@ -169,10 +190,16 @@ class OneStream(TrackingModel):
 
         ``noise`` is what a network that draws in training (GRM) takes in place of its own draws.
         """
-        search = self.backbone.patch_embed(self.normalise(images)) + self.backbone.pos_embed_x
-        features, chosen = self.relate(torch.cat([memory.tokens, search], dim=1), memory.target, noise)
-        side = self.backbone.sides[1]
-        scores, sizes, offsets = self.box_head(features.transpose(1, 2).unflatten(2, (side, side)))
+        embedded, features = self.backbone.patch_embed(self.normalise(images))
+        search, matched = embedded + self.backbone.pos_embed_x, None
+        if self.correlation is not None and self.fine is not None:
+            matched = self.correlation(features, memory.kernels)
+            search = search + self.fine.enter(matched).flatten(2).transpose(1, 2)
+        related, chosen = self.relate(torch.cat([memory.tokens, search], dim=1), memory.target, noise)
+        maps = related.transpose(1, 2).unflatten(2, (self.backbone.sides[1], -1))
+        if self.fine is not None and matched is not None:
+            maps = self.fine(maps, features, matched)
+        scores, sizes, offsets = self.box_head(maps)
         boxes = centered_boxes(scores, sizes, offsets)
         return OneStreamPrediction(boxes, scores.flatten(1).amax(1), scores, sizes, offsets, chosen)
 
@@ -197,7 +224,7 @@ class OneStream(TrackingModel):
 
     def counts(self, batch: PairBatch) -> dict[str, Tensor]:
         """Pairs that show the target, and peaks of their label maps."""
-        labels = center_map(batch.boxes, self.backbone.sides[1]) * batch.present[:, None, None]
+        labels = center_map(batch.boxes, self.side) * batch.present[:, None, None]
         return super().counts(batch) | {"peaks": (labels == 1).sum()}
 
     def loss(

@@ -26,7 +26,9 @@ from lockon.crops import CropSpec, Window
 from lockon.masks import outline, place_mask
 from lockon.models import register
 from lockon.nn.anchors import cosine_window, decode, encode, make_anchors, move_boxes
+from lockon.nn.correlation import Correlation
 from lockon.nn.deform import DeformConv, DeformRoIPool
+from lockon.nn.images import Normalise
 from lockon.nn.norm import BatchNorm2d
 from lockon.nn.resnet import TINY, ResNet, ResNetConfig
 from lockon.tracker import NO_DIVISORS, Divisors, PairBatch, Result, State, TrackingModel
@@ -46,6 +48,10 @@ class SiamAttnConfig:
         cells: rows and columns in the middle of the template's map that stand for the target.
         stride, ratios, scale: anchors: pixels per cell, height to width, side in cells.
         key_dim: channels of queries and keys of the spatial attention.
+        normalised: pictures are RGB of zero mean, not BGR from 0 to 255.
+        correlation: for small networks, channels in which search and template are also compared cell by cell
+            (``nn.correlation``); what that finds is added to what the levels' correlations find. 0, as in the paper,
+            for no comparison.
         self_attention, cross_attention: the parts of the attention (section 3.2); without both, features pass through.
         convolution: what follows the attention: the deformable convolution, a plain one, or none.
         refine: whether the box is refined (section 3.3); without, the step is SiamRPN++'s.
@@ -60,6 +66,7 @@ class SiamAttnConfig:
         mask_above: probability above which a pixel belongs to the target.
         outlined_above: area in pixels above which the largest piece of the mask gives the rotated box.
         found_above: a result is ``found`` where its score is above this.
+        hold: a target that is not ``found`` keeps its place until it is; the papers follow the box all the same.
         cls_weight, loc_weight, box_weight, mask_weight: of the losses (section 3.4).
         positive_above, negative_below, positives, negatives: overlaps from which an anchor is an example, and how many
             of each are drawn; ``strangers``: negatives of a pair that does not show the target.
@@ -85,6 +92,8 @@ class SiamAttnConfig:
     ratios: tuple[float, ...] = (0.33, 0.5, 1, 2, 3)
     scale: float = 8
     key_dim: int = 32
+    normalised: bool = False
+    correlation: int = 0
     self_attention: bool = True
     cross_attention: bool = True
     convolution: Literal["deformable", "plain", "none"] = "deformable"
@@ -103,6 +112,7 @@ class SiamAttnConfig:
     mask_above: float = 0.2
     outlined_above: float = 100.0
     found_above: float = 0.5
+    hold: bool = False
     cls_weight: float = 5.0
     loc_weight: float = 1.2
     box_weight: float = 1.0
@@ -118,9 +128,15 @@ class SiamAttnConfig:
 
 
 class Template(NamedTuple):
-    """The memory of a target: (B, levels, C, cells, cells) features before the attention."""
+    """The memory of a target.
+
+    Attributes:
+        levels: (B, levels, C, cells, cells) features before the attention.
+        kernels: (B, M, ``correlation``) what search cells are compared with; M = 0 without comparison.
+    """
 
     levels: Tensor
+    kernels: Tensor
 
 
 class Features(NamedTuple):
@@ -249,7 +265,7 @@ def correlate(search: Tensor, kernel: Tensor) -> Tensor:
     return found[0].unflatten(0, (batch, channels))
 
 
-class Correlation(nn.Module):
+class DepthwiseCorrelation(nn.Module):
     """Both branches adapted, correlated channel by channel, and read out (SiamRPN++)."""
 
     def __init__(self, dim: int, out: int) -> None:
@@ -261,9 +277,19 @@ class Correlation(nn.Module):
         self.conv_kernel, self.conv_search = nn.Sequential(*unit(3)), nn.Sequential(*unit(3))
         self.head = nn.Sequential(*unit(1), nn.Conv2d(dim, out, 1))
 
-    def forward(self, template: Tensor, search: Tensor) -> Tensor:
-        """(B, C, h, w), (B, C, H, W) to (B, out, H - h + 1, W - w + 1)."""
-        return self.head(correlate(self.conv_search(search), self.conv_kernel(template)))
+    def forward(self, template: Tensor, search: Tensor, matched: Tensor | None = None) -> Tensor:
+        """(B, C, h, w), (B, C, H, W) to (B, out, H - h + 1, W - w + 1); ``matched`` (B, C, H, W) is added in front of
+        the readout."""
+        found = correlate(self.conv_search(search), self.conv_kernel(template))
+        return self.head(found if matched is None else found + _middle(matched, found.shape[-1]))
+
+
+def _middle(x: Tensor, size: int) -> Tensor:
+    """The middle of a square map (B, C, H, H), (B, C, size, size); between cells, where it lies there."""
+    if (x.shape[-1] - size) % 2:
+        x = F.avg_pool2d(x, 2, stride=1)
+    first = (x.shape[-1] - size) // 2
+    return x[..., first : first + size, first : first + size]
 
 
 class LevelHead(nn.Module):
@@ -271,11 +297,12 @@ class LevelHead(nn.Module):
 
     def __init__(self, dim: int, anchors: int) -> None:
         super().__init__()
-        self.cls, self.loc = Correlation(dim, 2 * anchors), Correlation(dim, 4 * anchors)
+        self.cls, self.loc = DepthwiseCorrelation(dim, 2 * anchors), DepthwiseCorrelation(dim, 4 * anchors)
 
-    def forward(self, template: Tensor, search: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, C, h, w), (B, C, H, W) to (B, 2 A, H', W') logits and (B, 4 A, H', W') deltas."""
-        return self.cls(template, search), self.loc(template, search)
+    def forward(self, template: Tensor, search: Tensor, matched: Tensor | None) -> tuple[Tensor, Tensor]:
+        """(B, C, h, w), (B, C, H, W) and, with comparison, as much to (B, 2 A, H', W') logits and (B, 4 A, H', W')
+        deltas."""
+        return self.cls(template, search, matched), self.loc(template, search, matched)
 
 
 class RegionProposals(nn.Module):
@@ -288,9 +315,11 @@ class RegionProposals(nn.Module):
         self.cls_weight = nn.Parameter(torch.ones(config.levels))
         self.loc_weight = nn.Parameter(torch.ones(config.levels))
 
-    def forward(self, template: Sequence[Tensor], search: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-        """Enhanced levels to (B, 2 A, H, W) logits and (B, 4 A, H, W) deltas."""
-        pairs = [head(z, x) for head, z, x in zip(self.levels, template, search, strict=True)]
+    def forward(
+        self, template: Sequence[Tensor], search: Sequence[Tensor], matched: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Enhanced levels, and what comparison found, to (B, 2 A, H, W) logits and (B, 4 A, H, W) deltas."""
+        pairs = [head(z, x, matched) for head, z, x in zip(self.levels, template, search, strict=True)]
         logits, deltas = (torch.stack(maps, -1) for maps in zip(*pairs, strict=True))
         return logits @ self.cls_weight.softmax(0), deltas @ self.loc_weight.softmax(0)
 
@@ -303,7 +332,7 @@ class FeatureFusion(nn.Module):
         c = config
         self.refine, self.segment = c.refine, c.segment
         if c.refine:
-            self.xcorr = nn.ModuleList(Correlation(c.dim, c.dim) for _ in range(c.levels))
+            self.xcorr = nn.ModuleList(DepthwiseCorrelation(c.dim, c.dim) for _ in range(c.levels))
             self.convs = nn.ModuleList(ConvNorm(c.dim, c.dim, 1) for _ in range(c.levels))
         if c.segment:
             channels = [*c.backbone.outputs[:2], *[c.dim] * c.levels]
@@ -368,7 +397,9 @@ class SiamAttn(TrackingModel):
     def __init__(self, config: SiamAttnConfig) -> None:
         super().__init__()
         c = self.config = config
+        self.hold = c.hold
         self.template_crop, self.search_crop, self.segments = c.template, c.search, c.segment
+        self.normalise = Normalise() if c.normalised else None
         self.backbone = ResNet(c.backbone)
         self.neck = nn.ModuleList(
             nn.Sequential(nn.Conv2d(n, c.dim, 1, bias=False), BatchNorm2d(c.dim))
@@ -379,21 +410,31 @@ class SiamAttn(TrackingModel):
         self.feature_fusion = FeatureFusion(c)
         self.bbox_head = BoxHead(c) if c.refine else None
         self.mask_head = MaskHead(c) if c.segment else None
+        self.correlation = None
+        if c.correlation:
+            channels = sum(c.backbone.outputs[-c.levels :])
+            self.correlation = Correlation(channels, c.template.size // c.stride, c.correlation, c.dim)
 
     def memorize(self, images: Tensor, padding: Tensor, boxes: Tensor | None = None) -> Template:
         """Template patches (B, 3, S, S), RGB, 0 to 255, to the features in their middle."""
-        levels = torch.stack(self._embed(images)[1], 1)
+        stages = self._stages(images)
+        levels = torch.stack(self._levels(stages), 1)
         rows, columns = ((n - self.config.cells) // 2 for n in levels.shape[3:])
-        return Template(levels[..., rows : rows + self.config.cells, columns : columns + self.config.cells])
+        levels = levels[..., rows : rows + self.config.cells, columns : columns + self.config.cells]
+        if self.correlation is None:
+            return Template(levels, levels[:, :0])
+        assert boxes is not None
+        return Template(levels, self.correlation.kernels(self._together(stages), boxes))
 
     def forward(self, images: Tensor, padding: Tensor, memory: Template) -> SiamAttnPrediction:
         """Search patches (B, 3, S, S), RGB, 0 to 255, and their templates to maps of scores and boxes."""
         c = self.config
-        early, levels = self._embed(images)
-        z, x = self.feature_enhance(memory.levels.unbind(1), levels)
+        stages = self._stages(images)
+        z, x = self.feature_enhance(memory.levels.unbind(1), self._levels(stages))
+        matched = None if self.correlation is None else self.correlation(self._together(stages), memory.kernels)
         box = self.feature_fusion.box(z, x) if c.refine else None
-        mask = self.feature_fusion.mask([*early, *x]) if c.segment else None
-        logits, deltas = self.rpn_head(z, x)
+        mask = self.feature_fusion.mask([*stages[:2], *x]) if c.segment else None
+        logits, deltas = self.rpn_head(z, x, matched)
         return SiamAttnPrediction(logits, deltas, Features(box, mask))
 
     def refine(self, features: Features, rois: Tensor) -> Tensor:
@@ -410,11 +451,21 @@ class SiamAttn(TrackingModel):
         scale = features.mask.shape[-1] / self.search_crop.size
         return self.mask_head(features.mask, rois.to(features.mask), scale)[:, 0]
 
-    def _embed(self, images: Tensor) -> tuple[list[Tensor], list[Tensor]]:
-        """Stem and first stage, and the levels; the network knows BGR, not normalised."""
-        stages = list(self.backbone.outputs(images.flip(1).to(self.backbone.conv1.weight.dtype)))
+    def _stages(self, images: Tensor) -> list[Tensor]:
+        """What stem and stages of the backbone say; the paper's network knows BGR, not normalised."""
+        if self.normalise is not None:
+            return list(self.backbone.outputs(self.normalise(images)))
+        return list(self.backbone.outputs(images.flip(1).to(self.backbone.conv1.weight.dtype)))
+
+    def _levels(self, stages: Sequence[Tensor]) -> list[Tensor]:
+        """The last stages, each with ``dim`` channels, at the resolution of the first of them."""
         levels = [neck(x) for neck, x in zip(self.neck, stages[-self.config.levels :], strict=True)]
-        return stages[:2], [_resized(x, levels[0]) for x in levels]
+        return [_resized(x, levels[0]) for x in levels]
+
+    def _together(self, stages: Sequence[Tensor]) -> Tensor:
+        """The last stages, one channel after another, at the resolution of the first of them."""
+        last = stages[-self.config.levels :]
+        return torch.cat([_resized(x, last[0]) for x in last], 1)
 
     def _anchors(self, size: int, centre: float = 0.0) -> Tensor:
         return make_anchors(self.config.stride, self.config.ratios, self.config.scale, size, centre)
@@ -828,6 +879,8 @@ def siamattn_tiny() -> SiamAttn:
             backbone=TINY,
             levels=2,
             dim=64,
+            normalised=True,
+            correlation=64,
             cells=6,
             scale=5,
             key_dim=16,

@@ -28,6 +28,7 @@ from lockon.errors import ModelError
 from lockon.models import register
 from lockon.nn.anchors import cosine_window
 from lockon.nn.attention import MultiHeadAttention
+from lockon.nn.correlation import Correlation
 from lockon.nn.images import Normalise
 from lockon.nn.norm import BatchNorm2d
 from lockon.nn.position import LearnedPosition
@@ -47,6 +48,9 @@ class SparsettConfig:
         dim, heads, feedforward, encoder_layers, decoder_layers, dropout: the transformer ("target focus network").
         top_k: how many keys a search token attends to in the decoder's self-attention; None for all of them.
         head: "double", or only the "fc" or the "conv" branch of it ("double-head predictor").
+        correlation: for small networks, channels in which search and template are compared cell by cell before the
+            transformer (``nn.correlation``); its tokens are then two by two cells of the backbone. 0, as in the
+            paper, for no comparison.
         head_dim: channels of both branches; ``blocks``: bottlenecks of the conv branch after its first block.
         test_lr: how much of a new size is taken over, before the score and the penalty lessen it.
         window_influence: share of the window in the choice of the cell.
@@ -54,6 +58,8 @@ class SparsettConfig:
         min_size: smallest side of a tracked box in pixels.
         found_above: a result is ``found`` where its score is above this.
         focal_alpha, focal_gamma: of the classification loss.
+        hold: a target that is not ``found`` keeps its place until it is; the papers follow the box all the same.
+        deny_all: every cell of a negative pair is told that it is not the target's, not only those of the other object.
         cls_fc_weight, reg_fc_weight, cls_conv_weight, reg_conv_weight: of the four losses ("training loss").
     """
 
@@ -68,6 +74,7 @@ class SparsettConfig:
     dropout: float = 0.1
     top_k: int | None = 32
     head: Literal["double", "fc", "conv"] = "double"
+    correlation: int = 0
     head_dim: int = 1024
     blocks: int = 7
     test_lr: float = 0.95
@@ -75,12 +82,23 @@ class SparsettConfig:
     penalty_k: float = 0.04
     min_size: float = 10.0
     found_above: float = 0.3
+    hold: bool = False
     focal_alpha: float = 0.75
     focal_gamma: float = 2.0
     cls_fc_weight: float = 1.4
     reg_fc_weight: float = 0.6
     cls_conv_weight: float = 0.5
     reg_conv_weight: float = 2.0
+    deny_all: bool = False
+
+    @property
+    def coarse(self) -> int:
+        """Cells of the backbone along a side of a token."""
+        return 2 if self.correlation else 1
+
+    def tokens(self, spec: CropSpec) -> int:
+        """Tokens along a side of a patch."""
+        return -(-spec.size // (self.backbone.stride * self.coarse))
 
 
 class Template(NamedTuple):
@@ -88,9 +106,11 @@ class Template(NamedTuple):
 
     Attributes:
         tokens: (B, N, C) the encoder's output.
+        kernels: (B, M, ``correlation``) what search cells are compared with; M = 0 without comparison.
     """
 
     tokens: Tensor
+    kernels: Tensor
 
 
 class Dense(NamedTuple):
@@ -343,8 +363,9 @@ class Sparsett(TrackingModel):
     def __init__(self, config: SparsettConfig) -> None:
         super().__init__()
         c = self.config = config
+        self.hold = c.hold
         self.template_crop, self.search_crop = c.template, c.search
-        template, search = (_cells(spec, c.backbone.stride) for spec in (c.template, c.search))
+        template, search = c.tokens(c.template), c.tokens(c.search)
         if c.top_k is not None and not 0 < c.top_k <= search**2:
             raise ModelError(f"top_k={c.top_k}: a search token can attend to 1 to {search**2} tokens")
         self.backbone = Swin(c.backbone) if isinstance(c.backbone, SwinConfig) else ResNet(c.backbone)
@@ -353,17 +374,36 @@ class Sparsett(TrackingModel):
         self.encoder = Neck((EncoderLayer(c) for _ in range(c.encoder_layers)), template, c.dim)
         self.decoder = Neck((DecoderLayer(c) for _ in range(c.decoder_layers)), search, c.dim)
         self.head = Head(c)
+        self.correlation = None
+        if c.correlation:
+            side = c.template.size // c.backbone.stride
+            self.correlation = Correlation(c.backbone.channels, side, c.correlation, c.dim)
+            self.enter_template, self.enter_search = (nn.Conv2d(c.dim, c.dim, c.coarse, c.coarse) for _ in range(2))
         self.normalise = Normalise()
 
     def memorize(self, images: Tensor, padding: Tensor | None = None, boxes: Tensor | None = None) -> Template:
-        """Template patches (B, 3, S, S), 0 to 255, to tokens; where they are padding makes no difference."""
-        return Template(self.encoder(self.adjust_template(self.backbone(self.normalise(images)))))
+        """Template patches (B, 3, S, S), 0 to 255, to tokens; where they are padding makes no difference, nor, without
+        comparison, where the target is."""
+        features = self.backbone(self.normalise(images))
+        x = self.adjust_template(features)
+        if self.correlation is None:
+            return Template(tokens := self.encoder(x), tokens[:, :0])
+        assert boxes is not None
+        return Template(self.encoder(self.enter_template(x)), self.correlation.kernels(features, boxes))
 
     def forward(self, images: Tensor, padding: Tensor | None, memory: Template) -> SparsettPrediction:
         """Search patches (B, 3, S, S), 0 to 255, and their templates' tokens to boxes."""
-        x = self.adjust_search(self.backbone(self.normalise(images)))  # (B, C, H, W)
-        tokens = self.decoder(x, memory.tokens)
-        return self.head(torch.cat([tokens.transpose(1, 2).unflatten(2, x.shape[2:]), x], dim=1))
+        features = self.backbone(self.normalise(images))
+        x = self.adjust_search(features)  # (B, C, H, W)
+        if self.correlation is None:
+            return self.head(torch.cat([self._decode(x, memory), x], dim=1))
+        x = x + self.correlation(features, memory.kernels)
+        decoded = self._decode(self.enter_search(x), memory)
+        upper = F.interpolate(decoded, x.shape[2:], mode="bilinear", align_corners=False)
+        return self.head(torch.cat([upper, x], dim=1))
+
+    def _decode(self, x: Tensor, memory: Template) -> Tensor:
+        return self.decoder(x, memory.tokens).transpose(1, 2).unflatten(2, x.shape[2:])
 
     def resolve(
         self,
@@ -397,7 +437,9 @@ class Sparsett(TrackingModel):
 
     def labels(self, batch: PairBatch) -> tuple[Tensor, Tensor]:
         """``label_maps`` of a batch."""
-        return label_maps(pixel_boxes(batch.boxes, self.config.search.size), batch.present, self.head.points[0])
+        boxes = pixel_boxes(batch.boxes, self.config.search.size)
+        classes, boxes = label_maps(boxes, batch.present, self.head.points[0])
+        return classes.clamp(min=0) if self.config.deny_all else classes, boxes
 
 
 # Online rules
@@ -604,7 +646,7 @@ def sparsett() -> Sparsett:
     return Sparsett(SparsettConfig())
 
 
-@register(paper=PAPER, official_name=official_name)
+@register(paper=PAPER, official_name=official_name, shipped=True)
 def sparsett_tiny() -> Sparsett:
     """SparseTT's design at a size that runs in real time on two CPU cores, on a small convolutional trunk."""
     return Sparsett(
@@ -612,14 +654,20 @@ def sparsett_tiny() -> Sparsett:
             template=CropSpec(1.0, 80, 0.5),
             search=CropSpec(2.0, 160, 0.5),
             backbone=TINY,
-            dim=96,
+            dim=64,
             heads=2,
             feedforward=256,
             encoder_layers=1,
-            decoder_layers=1,
+            decoder_layers=2,
             dropout=0.0,
-            head_dim=128,
+            top_k=16,
+            correlation=64,
+            head_dim=96,
             blocks=2,
-            penalty_k=0.15,
+            deny_all=True,
+            test_lr=0.6,
+            window_influence=0.3,
+            penalty_k=0.1,
+            found_above=0.9,
         )
     )

@@ -25,12 +25,13 @@ from lockon.boxes import clip_box, cxcywh_to_xyxy, xywh_to_xyxy, xyxy_to_cxcywh
 from lockon.crops import CropSpec, Window
 from lockon.models import register
 from lockon.nn.attention import MultiHeadAttention, start_similar
+from lockon.nn.correlation import Correlation, Fine
 from lockon.nn.heads import MLP, CornerHead, Corners, soft_argmax
 from lockon.nn.images import Normalise
 from lockon.nn.losses import box_loss
 from lockon.nn.position import LearnedPosition, sine_position
 from lockon.nn.repvgg import RepVGG, RepVGGBlock, RepVGGConfig
-from lockon.nn.resnet import ResNet, ResNetConfig
+from lockon.nn.resnet import TINY, ResNet, ResNetConfig
 from lockon.tracker import NO_DIVISORS, Divisors, PairBatch, Result, State, TrackingModel
 
 
@@ -43,12 +44,16 @@ class StarkConfig:
         backbone: the CNN; its stride is the size of a token in pixels. As in the official code, stem and layer1 of
             the pretrained ones do not train.
         dim, heads, feedforward, encoder_layers, decoder_layers, dropout: the transformer (section 3.1).
+        correlation: for small networks, channels in which search and template are compared cell by cell before the
+            transformer (``nn.correlation``); its tokens are then two by two cells of the backbone. 0, as in the
+            paper, for no comparison.
         head: channels of the corner head's convolutions.
         score_head: whether a score head reads the decoder's output (section 3.2) and says if the target is there.
         templates: 1, or 2 with a dynamic one (section 3.2), which every ``update_interval`` frames is taken anew if
             the score is above ``update_above``.
         margin: a tracked box keeps this many pixels inside the frame.
         found_above: a result is ``found`` where its score is above this.
+        hold: a target that is not ``found`` keeps its place until it is; the papers follow the box all the same.
         start_similar: the encoder's keys start equal to its queries, so that attention begins as similarity and
             matching need not be found first; for training from nothing.
         giou_weight, l1_weight: of the box loss (section 3.1).
@@ -67,6 +72,7 @@ class StarkConfig:
     encoder_layers: int = 6
     decoder_layers: int = 6
     dropout: float = 0.1
+    correlation: int = 0
     head: tuple[int, ...] = (256, 128, 64, 32)
     score_head: bool = False
     templates: int = 1
@@ -74,6 +80,7 @@ class StarkConfig:
     update_above: float = 0.5
     margin: float = 10.0
     found_above: float = -1.0
+    hold: bool = False
     start_similar: bool = False
     giou_weight: float = 2.0
     l1_weight: float = 5.0
@@ -81,19 +88,31 @@ class StarkConfig:
     similarity_weight: float = 0.0
     score_weight: float = 0.0
 
+    @property
+    def coarse(self) -> int:
+        """Cells of the backbone along a side of a token."""
+        return 2 if self.correlation else 1
+
+    @property
+    def stride(self) -> int:
+        """Pixels along a side of a token."""
+        return self.backbone.stride * self.coarse
+
 
 class Tokens(NamedTuple):
-    """A patch as the transformer sees it: the memory of a template.
+    """A patch as the transformer sees it: the memory of a template, or of several.
 
     Attributes:
         x: (B, N, C) features.
         position: (B, N, C) position encoding.
         padding: (B, N) bool, true = outside the frame.
+        kernels: (B, M, ``correlation``) what search cells are compared with, of the first template; else M = 0.
     """
 
     x: Tensor
     position: Tensor
     padding: Tensor
+    kernels: Tensor
 
 
 class StarkPrediction(NamedTuple):
@@ -105,7 +124,7 @@ class StarkPrediction(NamedTuple):
             concentrated the two corner maps are (uncalibrated).
         score_logit: (B,) the score head's output before the sigmoid; zeros without one.
         corners: (B, 2, H, W) corner maps before the softmax.
-        similarity: (B, H, W) product of the decoder's output with every search token.
+        similarity: (B, h, w) product of the decoder's output with every search token.
     """
 
     boxes: Tensor
@@ -192,40 +211,64 @@ class Stark(TrackingModel):
 
     def __init__(self, config: StarkConfig) -> None:
         super().__init__()
-        self.config = config
+        self.config, self.hold = config, config.hold
         self.template_crop, self.search_crop = config.template, config.search
         self.normalise = Normalise()
         self.backbone = ResNet(config.backbone)
-        self.bottleneck = nn.Conv2d(config.backbone.channels, config.dim, 1)
+        channels = config.backbone.channels
+        self.bottleneck = nn.Conv2d(channels, config.dim, config.coarse, config.coarse)
+        self.correlation, self.fine = None, None
+        if config.correlation:
+            side = config.template.size // config.backbone.stride
+            self.correlation = Correlation(channels, side, config.correlation, config.correlation)
+            self.fine = Fine(channels, config.correlation, config.dim, config.coarse)
         self.transformer = Transformer(config)
         self.query_embed = nn.Embedding(1, config.dim)
-        self.box_head = CornerHead(config.dim, config.head)
+        self.box_head = CornerHead(config.correlation or config.dim, config.head)
         self.cls_head = MLP(config.dim, config.dim, config.dim, 1) if config.score_head else None
 
     def memorize(self, images: Tensor, padding: Tensor, boxes: Tensor | None = None) -> Tokens:
-        """Template patches (B, 3, S, S), 0 to 255, and their padding (B, S, S) to tokens."""
-        return self._embed(images, padding)
+        """Template patches (B, 3, S, S), 0 to 255, and their padding (B, S, S) to tokens; where the target is (B, 4)
+        matters to the comparison alone."""
+        features = self.backbone(self.normalise(images))  # (B, C, H, W)
+        tokens = self._tokens(self.bottleneck(features), padding)
+        if self.correlation is None:
+            return tokens
+        assert boxes is not None
+        return tokens._replace(kernels=self.correlation.kernels(features, boxes))
 
     def remember(self, memory: Tokens | None, template: Tokens) -> Tokens:
         """The first template for good, and with ``templates=2`` the newest behind it."""
         if self.config.templates == 1:
             return template
         tokens = template.x.shape[1]
-        first = template if memory is None else Tokens(*(part[:, :tokens] for part in memory))
-        return Tokens(*(torch.cat(pair, dim=1) for pair in zip(first, template, strict=True)))
+        if memory is None:
+            return joined(template, template)
+        x, position, padding = (part[:, :tokens] for part in memory[:3])
+        return joined(Tokens(x, position, padding, memory.kernels), template)
 
     def forward(self, images: Tensor, padding: Tensor, memory: Tokens) -> StarkPrediction:
         """Search patches (B, 3, S, S), 0 to 255, their padding (B, S, S) and their templates' tokens to boxes."""
-        search = self._embed(images, padding)
-        x, position, mask = (torch.cat(pair, dim=1) for pair in zip(memory, search, strict=True))
-        hs, encoded = self.transformer(x, position, mask, self.query_embed.weight)
-        return self.predict(hs, encoded[:, -search.x.shape[1] :])
+        features = self.backbone(self.normalise(images))  # (B, C, H, W)
+        x, matched = self.bottleneck(features), None
+        if self.correlation is not None and self.fine is not None:
+            matched = self.correlation(features, memory.kernels)
+            x = x + self.fine.enter(matched)
+        search = self._tokens(x, padding)
+        both = joined(memory, search)
+        hs, encoded = self.transformer(both.x, both.position, both.padding, self.query_embed.weight)
+        return self.predict(hs, encoded[:, -search.x.shape[1] :], features, matched)
 
-    def predict(self, hs: Tensor, encoded: Tensor) -> StarkPrediction:
-        """The heads: the decoder's output (B, 1, C) and the encoded search tokens (B, H * W, C) to a prediction."""
+    def predict(
+        self, hs: Tensor, encoded: Tensor, features: Tensor | None = None, matched: Tensor | None = None
+    ) -> StarkPrediction:
+        """The heads: the decoder's output (B, 1, C) and the encoded search tokens (B, h * w, C) to a prediction; with
+        comparison also the backbone's features (B, C, H, W) and what it has found in them."""
         side = int(encoded.shape[1] ** 0.5)
         similarity = encoded @ hs.transpose(1, 2)  # (B, H * W, 1)
-        attended = (encoded * similarity).transpose(1, 2).unflatten(2, (side, side))  # (B, C, H, W)
+        attended = (encoded * similarity).transpose(1, 2).unflatten(2, (side, side))  # (B, C, h, w)
+        if self.fine is not None and features is not None and matched is not None:
+            attended = self.fine(attended, features, matched)
         corners = self.box_head(attended)
         if self.cls_head is None:
             logit = hs.new_zeros(hs.shape[0])
@@ -260,7 +303,7 @@ class Stark(TrackingModel):
         """Pairs that show the target; with ``similarity_weight`` also cells inside and outside of it."""
         if not self.config.similarity_weight:
             return super().counts(batch)
-        cells = self.config.search.size // self.config.backbone.stride
+        cells = self.config.search.size // self.config.stride
         inside = target_cells(batch.boxes, batch.present, cells)
         return super().counts(batch) | {"inside": inside.sum(), "outside": (1 - inside).sum()}
 
@@ -287,16 +330,22 @@ class Stark(TrackingModel):
             total = total + c.score_weight * losses["score"]
         return losses | {"total": total}
 
-    def _embed(self, images: Tensor, padding: Tensor) -> Tokens:
-        x = self.bottleneck(self.backbone(self.normalise(images)))  # (B, C, h, w)
-        stride = self.config.backbone.stride
+    def _tokens(self, x: Tensor, padding: Tensor) -> Tokens:
+        stride = self.config.stride
         padding = padding[:, ::stride, ::stride]
         return as_tokens(x, sine_position(padding, x.shape[1]), padding)
 
 
 def as_tokens(x: Tensor, position: Tensor, padding: Tensor) -> Tokens:
     """Maps (B, C, h, w), (B, C, h, w) and (B, h, w) to tokens, row by row."""
-    return Tokens(x.flatten(2).transpose(1, 2), position.flatten(2).transpose(1, 2), padding.flatten(1))
+    tokens = x.flatten(2).transpose(1, 2)
+    return Tokens(tokens, position.flatten(2).transpose(1, 2), padding.flatten(1), tokens[:, :0])
+
+
+def joined(first: Tokens, second: Tokens) -> Tokens:
+    """The tokens of both, one after another, with the kernels of the first."""
+    x, position, padding = (torch.cat(pair, dim=1) for pair in zip(first[:3], second[:3], strict=True))
+    return Tokens(x, position, padding, first.kernels)
 
 
 def follow_box(
@@ -405,7 +454,7 @@ class SearchAttention(EncoderLayer):
 
     def forward(self, search: Tokens, memory: Tokens) -> Tensor:  # type: ignore[override]
         """Search and template tokens to (B, N, C), N of the search."""
-        x, position, padding = (torch.cat(pair, dim=1) for pair in zip(memory, search, strict=True))
+        x, position, padding, _ = joined(memory, search)
         query = search.x + search.position
         y = self.norm1(query + self.dropout(self.self_attn(query, x + position, x, padding)))
         return self.norm2(y + self.dropout(self.linear2(self.dropout(F.relu(self.linear1(y))))))
@@ -563,16 +612,9 @@ def stark_tiny() -> Stark:
         StarkConfig(
             template=CropSpec(2.0, 80),
             search=CropSpec(4.0, 160),
-            backbone=ResNetConfig(
-                layers=(2, 2, 2),
-                widths=(32, 64, 128),
-                strides=(1, 2, 1),
-                dilations=(1, 1, 2),
-                block="basic",
-                stem=32,
-                frozen_norm=False,
-            ),
+            backbone=TINY,
             dim=128,
+            correlation=64,
             heads=4,
             feedforward=512,
             encoder_layers=2,
@@ -580,7 +622,10 @@ def stark_tiny() -> Stark:
             dropout=0.0,
             head=(64, 64, 32, 16),
             score_head=True,
-            found_above=0.5,
+            templates=2,
+            update_interval=10,
+            update_above=0.9,
+            found_above=0.8,
             start_similar=True,
             corner_weight=0.5,
             similarity_weight=1.0,

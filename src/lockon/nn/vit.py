@@ -44,9 +44,10 @@ class PatchEmbed(nn.Module):
         channels, stride = (config.trunk.channels, config.trunk.stride) if config.trunk else (3, 1)
         self.proj = nn.Conv2d(channels, config.dim, config.patch // stride, config.patch // stride)
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Images to tokens."""
-        return self.proj(self.trunk(images)).flatten(2).transpose(1, 2)
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Images to tokens, and to the trunk's features (without a trunk the images themselves)."""
+        features = self.trunk(images)
+        return self.proj(features).flatten(2).transpose(1, 2), features
 
 
 class Attention(nn.Module):

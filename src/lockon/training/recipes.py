@@ -23,10 +23,45 @@ def recipe(build: Callable[[], Recipe]) -> Callable[[], Recipe]:
     return build
 
 
+CROWDED = PairConfig(
+    clips=0.5,
+    favour={"sky": 0.3},
+    regions=0.1,
+    absent=0.2,
+    hidden=0.3,
+    beside=0.3,
+    doubled=0.2,
+    reframed=0.25,
+    search=Jitter(1.5, 0.1, 0.35, 12.0, 0.2, 0.04),
+    moving=Jitter(1.5, 0.1, 0.3, 4.0, 0.06, 0.02),
+)
+
+
+@recipe
+def tiny_trunk() -> Recipe:
+    """The trunk of the five tiny trackers, from nothing, on photographs and annotated clips.
+
+    It is sparsett-tiny without its transformer: comparison (``nn.correlation``) and head alone follow the target.
+    """
+    return Recipe(
+        "sparsett-tiny",
+        CROWDED,
+        OptimizerConfig(lr=1.2e-3),
+        pairs=120_000,
+        norm_until=0.6,
+        config=("encoder_layers=0", "decoder_layers=0"),
+    )
+
+
+def _on_the_trunk(model: str) -> Recipe:
+    """A tiny tracker on the weights of ``tiny-trunk``, which ``backbone`` must name."""
+    return Recipe(model, CROWDED, OptimizerConfig(backbone=0.3), pairs=110_000, norm_until=0.5)
+
+
 @recipe
 def stark_tiny() -> Recipe:
-    """stark-tiny from nothing, on photographs and a few annotated clips."""
-    return Recipe("stark-tiny", PairConfig(absent=0.12, hidden=0.3), norm_until=0.5)
+    """stark-tiny on a trunk that is trained already: give the weights of tiny-trunk as ``backbone``."""
+    return _on_the_trunk("stark-tiny")
 
 
 @recipe
@@ -35,43 +70,33 @@ def stark_tiny_score() -> Recipe:
 
     Needs ``start``: the weights of the stage before.
     """
-    data = PairConfig(absent=0.5, hidden=0.4)
+    data = replace(CROWDED, absent=0.5, hidden=0.4)
     optimizer = OptimizerConfig(lr=5e-4, warmup=50)
     return Recipe("stark-tiny", data, optimizer, pairs=30_000, only="cls_head.")
 
 
-VARIED = PairConfig(
-    reframed=0.25,
-    absent=0.1,
-    hidden=0.3,
-    doubled=0.2,
-    search=Jitter(1.4, 0.5, 0.25, 12.0, 0.15, 0.04),
-    moving=Jitter(1.4, 0.5, 0.25, 4.0, 0.06, 0.02),
-)
-
-
 @recipe
 def sparsett_tiny() -> Recipe:
-    """sparsett-tiny from nothing, on photographs and a few annotated clips."""
-    return Recipe("sparsett-tiny", VARIED, norm_until=0.6)
+    """sparsett-tiny on a trunk that is trained already: give the weights of tiny-trunk as ``backbone``."""
+    return _on_the_trunk("sparsett-tiny")
 
 
 @recipe
 def siamattn_tiny() -> Recipe:
-    """siamattn-tiny on a trunk that is trained already: give it the weights of sparsett-tiny as ``backbone``."""
-    return replace(sparsett_tiny(), model="siamattn-tiny")
+    """siamattn-tiny on a trunk that is trained already: give the weights of tiny-trunk as ``backbone``."""
+    return _on_the_trunk("siamattn-tiny")
 
 
 @recipe
 def aiatrack_tiny() -> Recipe:
-    """aiatrack-tiny on a trunk that is trained already: give it the weights of sparsett-tiny as ``backbone``."""
-    return replace(sparsett_tiny(), model="aiatrack-tiny")
+    """aiatrack-tiny on a trunk that is trained already: give the weights of tiny-trunk as ``backbone``."""
+    return _on_the_trunk("aiatrack-tiny")
 
 
 @recipe
 def grm_tiny() -> Recipe:
-    """grm-tiny on a trunk that is trained already: give it the weights of sparsett-tiny as ``backbone``."""
-    return replace(sparsett_tiny(), model="grm-tiny")
+    """grm-tiny on a trunk that is trained already: give the weights of tiny-trunk as ``backbone``."""
+    return _on_the_trunk("grm-tiny")
 
 
 # The papers' own. Where paper and official code differ the code is followed. One schedule step of these is an epoch;

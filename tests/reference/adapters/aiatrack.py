@@ -116,7 +116,7 @@ def normalised_crops(case: Case) -> Answer:
     for name, box in case["boxes_xywh"].items():
         images, padding = _patch(crop(case["image"], box, spec))
         with recorded(model, "backbone", "encoder.0") as calls:
-            model.encode(images, padding)
+            model.encode(model.backbone(model.normalise(images)), padding)
         _, position, inner = (part.transpose(1, 2) for part in calls["encoder.0"][0].inputs)
         grid = (model.config.grid, model.config.grid)
         answer |= {
@@ -320,7 +320,9 @@ def position_encoding(case: Case) -> Answer:
 
 def _entry(value: float) -> References:
     """A frame that remembers one number."""
-    return References(torch.full((1, 1, 1, 1), value), torch.zeros(1, 1, 1, dtype=torch.bool), torch.zeros(1, 1, 1, 1))
+    return References(
+        torch.full((1, 1, 1, 1), value), torch.zeros(1, 1, 1, dtype=torch.bool), *torch.zeros(2, 1, 1, 1, 1)
+    )
 
 
 @ADAPTER.answers("postprocess", "states_xywh", "predictions_xyxy")

@@ -80,7 +80,7 @@ class Spoken(Sparsett):
         super().__init__(replace(TINY, **changes))
 
     def memorize(self, images: Tensor, padding: Tensor | None = None, boxes: Tensor | None = None) -> Template:
-        return Template(torch.zeros(1, 1, 4))
+        return Template(torch.zeros(1, 1, 4), torch.zeros(1, 0, 4))
 
 
 # Inputs

@@ -83,7 +83,9 @@ class Spoken(Stark):
         self.prediction = prediction
 
     def memorize(self, images: Tensor, padding: Tensor, boxes: Tensor | None = None) -> Tokens:
-        return Tokens(torch.zeros(1, 1, 4), torch.zeros(1, 1, 4), torch.zeros(1, 1, dtype=torch.bool))
+        return Tokens(
+            torch.zeros(1, 1, 4), torch.zeros(1, 1, 4), torch.zeros(1, 1, dtype=torch.bool), torch.zeros(1, 0, 4)
+        )
 
     def forward(self, images: Tensor, padding: Tensor, memory: Tokens) -> StarkPrediction:
         return self.prediction
