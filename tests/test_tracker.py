@@ -117,19 +117,6 @@ def test_a_dynamic_template_is_renewed_on_time_and_only_when_the_score_allows() 
         assert seen == renewed
 
 
-def test_a_target_that_is_not_found_keeps_its_place_where_the_model_holds_it() -> None:
-    holding, following = (small_tracker(found_above=1.0, hold=hold) for hold in (True, False))
-    for tracker in (holding, following):
-        tracker.init(FRAMES[0], BOXES)
-        results = tracker.update(FRAMES[1])
-        assert isinstance(results, list)
-        assert not any(result.found for result in results)
-        assert [state.box for state in tracker.states] == boxes_of(results)
-    assert [state.box for state in holding.states] == BOXES
-    assert [state.box for state in following.states] != BOXES
-    assert [state.frame for state in holding.states] == [1, 1]
-
-
 def test_update_before_init_says_what_to_do() -> None:
     with pytest.raises(BoxError, match=r"before init\(\)"):
         small_tracker().update(FRAMES[0])

@@ -75,13 +75,11 @@ class TrackingModel(nn.Module, ABC):
     Attributes:
         template_crop, search_crop: what it sees of a frame.
         segments: it draws masks, and its loss asks for them.
-        hold: a target that is not found keeps its place until it is; else its box is followed all the same.
     """
 
     template_crop: CropSpec
     search_crop: CropSpec
     segments: bool = False
-    hold: bool = False
 
     @abstractmethod
     def memorize(self, images: Tensor, padding: Tensor, boxes: Tensor) -> Any:
@@ -244,8 +242,6 @@ class Tracker:
         resolved = self.model.resolve(
             prediction, [p.window for p in patches], self.states, (image.shape[1], image.shape[0])
         )
-        if self.model.hold:
-            resolved = [_held(*old_and_new) for old_and_new in zip(self.states, resolved, strict=True)]
         self.states = self._refresh(image, [state for state, _ in resolved])
         end = time.perf_counter()
         times = {"crop": cropped - start, "network": computed - cropped, "resolve": end - computed}
@@ -272,14 +268,6 @@ class Tracker:
         images = torch.from_numpy(np.stack([p.image for p in patches])).to(self.device)
         padding = torch.from_numpy(np.stack([p.padding for p in patches])).to(self.device)
         return images.permute(0, 3, 1, 2), padding
-
-
-def _held(before: State, resolved: tuple[State, Result]) -> tuple[State, Result]:
-    """The next state and result, with a target that was not found where it was before."""
-    state, result = resolved
-    if result.found:
-        return resolved
-    return replace(state, box=before.box, refresh=False), replace(result, box=before.box, mask=None, polygon=None)
 
 
 def _stack(memories: Sequence[Any]) -> Any:

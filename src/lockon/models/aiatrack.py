@@ -67,7 +67,6 @@ class AiATrackConfig:
         accept_above: a frame joins the cache where the IoU head's output, -1 to 1, is above this.
         margin: a tracked box keeps this many pixels inside the frame.
         found_above: a result is ``found`` where its score, the predicted IoU, is above this.
-        hold: a target that is not ``found`` keeps its place until it is; the papers follow the box all the same.
         head: channels of the corner head's convolutions.
         start_similar: keys start equal to queries, so that attention begins as similarity and matching need not be
             found first; for training from nothing.
@@ -100,7 +99,6 @@ class AiATrackConfig:
     accept_above: float = 0.7
     margin: float = 10.0
     found_above: float = 0.5
-    hold: bool = False
     head: tuple[int, ...] = (256, 128, 64, 32)
     start_similar: bool = False
     giou_weight: float = 2.0
@@ -356,7 +354,7 @@ class AiATrack(TrackingModel):
 
     def __init__(self, config: AiATrackConfig) -> None:
         super().__init__()
-        self.config, self.hold = config, config.hold
+        self.config = config
         self.template_crop = self.search_crop = config.crop
         self.normalise = Normalise()
         self.backbone = ResNet(config.backbone)

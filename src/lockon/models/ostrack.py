@@ -47,7 +47,6 @@ class OneStreamConfig:
         head: channels of the center head's convolutions.
         margin: a tracked box keeps this many pixels inside the frame.
         found_above: a result is ``found`` where its score is above this; the official code does not judge.
-        hold: a target that is not ``found`` keeps its place until it is; the papers follow the box all the same.
         giou_weight, l1_weight, score_weight: of the loss's terms (section 3.3, equation 9).
     """
 
@@ -58,7 +57,6 @@ class OneStreamConfig:
     head: tuple[int, ...] = (256, 128, 64, 32)
     margin: float = 10.0
     found_above: float = 0.2
-    hold: bool = False
     giou_weight: float = 2.0
     l1_weight: float = 5.0
     score_weight: float = 1.0
@@ -145,7 +143,7 @@ class OneStream(TrackingModel):
 
     def __init__(self, config: OneStreamConfig, blocks: Iterable[nn.Module]) -> None:
         super().__init__()
-        self.config, self.hold = config, config.hold
+        self.config = config
         self.template_crop, self.search_crop = config.template, config.search
         self.normalise = Normalise()
         self.backbone = Backbone(config, blocks)

@@ -66,7 +66,6 @@ class SiamAttnConfig:
         mask_above: probability above which a pixel belongs to the target.
         outlined_above: area in pixels above which the largest piece of the mask gives the rotated box.
         found_above: a result is ``found`` where its score is above this.
-        hold: a target that is not ``found`` keeps its place until it is; the papers follow the box all the same.
         cls_weight, loc_weight, box_weight, mask_weight: of the losses (section 3.4).
         positive_above, negative_below, positives, negatives: overlaps from which an anchor is an example, and how many
             of each are drawn; ``strangers``: negatives of a pair that does not show the target.
@@ -112,7 +111,6 @@ class SiamAttnConfig:
     mask_above: float = 0.2
     outlined_above: float = 100.0
     found_above: float = 0.5
-    hold: bool = False
     cls_weight: float = 5.0
     loc_weight: float = 1.2
     box_weight: float = 1.0
@@ -397,7 +395,6 @@ class SiamAttn(TrackingModel):
     def __init__(self, config: SiamAttnConfig) -> None:
         super().__init__()
         c = self.config = config
-        self.hold = c.hold
         self.template_crop, self.search_crop, self.segments = c.template, c.search, c.segment
         self.normalise = Normalise() if c.normalised else None
         self.backbone = ResNet(c.backbone)

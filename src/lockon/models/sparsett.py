@@ -58,7 +58,6 @@ class SparsettConfig:
         min_size: smallest side of a tracked box in pixels.
         found_above: a result is ``found`` where its score is above this.
         focal_alpha, focal_gamma: of the classification loss.
-        hold: a target that is not ``found`` keeps its place until it is; the papers follow the box all the same.
         deny_all: every cell of a negative pair is told that it is not the target's, not only those of the other object.
         cls_fc_weight, reg_fc_weight, cls_conv_weight, reg_conv_weight: of the four losses ("training loss").
     """
@@ -82,7 +81,6 @@ class SparsettConfig:
     penalty_k: float = 0.04
     min_size: float = 10.0
     found_above: float = 0.3
-    hold: bool = False
     focal_alpha: float = 0.75
     focal_gamma: float = 2.0
     cls_fc_weight: float = 1.4
@@ -363,7 +361,6 @@ class Sparsett(TrackingModel):
     def __init__(self, config: SparsettConfig) -> None:
         super().__init__()
         c = self.config = config
-        self.hold = c.hold
         self.template_crop, self.search_crop = c.template, c.search
         template, search = c.tokens(c.template), c.tokens(c.search)
         if c.top_k is not None and not 0 < c.top_k <= search**2:

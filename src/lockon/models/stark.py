@@ -53,7 +53,6 @@ class StarkConfig:
             the score is above ``update_above``.
         margin: a tracked box keeps this many pixels inside the frame.
         found_above: a result is ``found`` where its score is above this.
-        hold: a target that is not ``found`` keeps its place until it is; the papers follow the box all the same.
         start_similar: the encoder's keys start equal to its queries, so that attention begins as similarity and
             matching need not be found first; for training from nothing.
         giou_weight, l1_weight: of the box loss (section 3.1).
@@ -80,7 +79,6 @@ class StarkConfig:
     update_above: float = 0.5
     margin: float = 10.0
     found_above: float = -1.0
-    hold: bool = False
     start_similar: bool = False
     giou_weight: float = 2.0
     l1_weight: float = 5.0
@@ -211,7 +209,7 @@ class Stark(TrackingModel):
 
     def __init__(self, config: StarkConfig) -> None:
         super().__init__()
-        self.config, self.hold = config, config.hold
+        self.config = config
         self.template_crop, self.search_crop = config.template, config.search
         self.normalise = Normalise()
         self.backbone = ResNet(config.backbone)
