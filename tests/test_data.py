@@ -1,5 +1,7 @@
+import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -106,6 +108,29 @@ def test_a_file_of_annotations_may_be_of_clips_in_several_tars(tmp_path: Path) -
     (tmp_path / "labels.jsonl").write_bytes(b"\n".join(lines))
     made = read_source(f"clips:{tmp_path}/labels.jsonl", [str(tmp_path / "videos_*.tar")])
     assert [track.name for track in made.tracks] == ["cat", "dog"]
+
+
+def test_images_take_annotations_with_polygons_from_a_file_beside_them(tmp_path: Path) -> None:
+    pictures = scenes.write_tar(tmp_path / "pictures.tar", {"1.jpg": scenes.jpeg(scenes.picture()[0])})
+    height, width = scenes.picture()[0].shape[:2]
+    line: dict[str, Any] = {"image": "1.jpg", "w": width, "h": height, "boxes": [[10, 20, 5, 4], [0, 0, 30, 30]]}
+    line["polygons"] = [[[10, 20, 14, 20, 14, 23, 10, 23]], None]
+    (tmp_path / "labels.jsonl").write_text(json.dumps(line))
+    (made,) = read_sources(parse_data([f"images:{tmp_path}/labels.jsonl={pictures}"]))
+    outlined, plain = made.stills[0].shot(0), made.stills[0].shot(1)
+    assert outlined.mask is not None
+    assert np.argwhere(outlined.mask).min(0).tolist() == [20, 10]
+    assert (outlined.mask > 0).sum() == 5 * 4
+    assert plain.mask is None
+
+
+@pytest.mark.parametrize("polygons", ["[[[1, 2, 3]]]", "[7]", "[null, null]", '["abc"]'])
+def test_polygons_that_fit_no_box_are_named(polygons: str, tmp_path: Path) -> None:
+    pictures = scenes.write_tar(tmp_path / "pictures.tar", {"1.jpg": scenes.jpeg(scenes.picture()[0])})
+    line = f'{{"image": "1.jpg", "w": 64, "h": 48, "boxes": [[1, 2, 9, 9]], "polygons": {polygons}}}'
+    (tmp_path / "labels.jsonl").write_text(line)
+    with pytest.raises(DataError, match=r"the polygons of 1\.jpg are not, for each of its 1 boxes"):
+        read_source(f"images:{tmp_path}/labels.jsonl", [str(pictures)])
 
 
 @pytest.mark.parametrize(

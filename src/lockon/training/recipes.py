@@ -32,8 +32,8 @@ CROWDED = PairConfig(
     beside=0.3,
     doubled=0.2,
     reframed=0.25,
-    search=Jitter(1.5, 0.1, 0.35, 12.0, 0.2, 0.04),
-    moving=Jitter(1.5, 0.1, 0.3, 4.0, 0.06, 0.02),
+    search=Jitter(1.5, 0.1, 0.35, 12.0, 0.2, 0.08),
+    moving=Jitter(1.5, 0.1, 0.35, 6.0, 0.12, 0.06),
 )
 
 

@@ -1,11 +1,13 @@
 """The library's own layouts, ``images`` and ``clips``: a folder, or an uncompressed tar of one, with annotations.jsonl.
 
-- images: ``{"image": path, "boxes": [[x, y, w, h], ...], "mask": path}`` per line; the mask is an 8-bit PNG whose
-  value i marks object i of ``boxes``, counted from 1. Lines without ``boxes`` are unlabelled pictures, and then the
-  annotation file may be missing altogether.
+- images: ``{"image": path, "w": width, "h": height, "boxes": [[x, y, w, h], ...], "mask": path}`` per line; the mask is
+  an 8-bit PNG whose value i marks object i of ``boxes``, counted from 1. In its place there may be ``"polygons"``: for
+  each object a list of polygons [x, y, x, y, ...] in pixels, or null. Lines without ``boxes`` are unlabelled pictures,
+  and then the annotation file may be missing altogether.
 - clips: ``{"clip": folder, "frames": [first, last], "boxes": [[x, y, w, h] or null, ...]}`` per track, frames
-  counted from 1 in files ``00000001.jpg``; null where the target is absent. Another file of such lines may be given
-  as the part, and then stands for that of all folders and tars.
+  counted from 1 in files ``00000001.jpg``; null where the target is absent.
+
+Another file of such lines may be given as the part, and then stands for that of all folders and tars.
 """
 
 from __future__ import annotations
@@ -20,9 +22,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 
-from lockon.data.sources.base import Source, Still, Track
+from lockon.data.sources.base import Masks, Source, Still, Track
 from lockon.data.sources.layout import drop_unusable
 from lockon.data.sources.pictures import PictureFile
 from lockon.data.sources.registry import source
@@ -30,6 +33,7 @@ from lockon.errors import DataError
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 ANNOTATIONS = "annotations.jsonl"
+OTHERS = "a file of annotations in JSON lines"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +46,30 @@ class NumberedMasks:
         return self.labels.mask(number + 1)
 
 
-@source("images")
-def images(path: str, _: str) -> Source:
-    """Still pictures with boxes and masks, or without."""
+@dataclass(frozen=True, slots=True)
+class PolygonMasks:
+    """Outlines of the objects of a picture of ``height`` x ``width`` pixels: of each object some polygons, each
+    x, y, x, y, ...; none for an object without mask."""
+
+    height: int
+    width: int
+    polygons: Sequence[Sequence[Sequence[float]] | None]
+
+    def __getitem__(self, number: int, /) -> np.ndarray:
+        mask = np.zeros((self.height, self.width), np.uint8)
+        outlines = [np.array(outline, np.float32).reshape(-1, 2) for outline in self.polygons[number] or ()]
+        return cv2.fillPoly(mask, [np.round(outline).astype(np.int32) for outline in outlines], 255)
+
+
+@source("images", others=OTHERS)
+def images(path: str, part: str) -> Source:
+    """Still pictures with boxes and masks, or without; a part is the file of their annotations, if not the one that is
+    among the pictures."""
     dropped: Counter[str] = Counter()
-    return Source("images", stills=_images(path, dropped), dropped=dropped)
+    return Source("images", stills=_images(path, dropped, part), dropped=dropped)
 
 
-@source("clips", others="a file of annotations in JSON lines")
+@source("clips", others=OTHERS)
 def clips(path: str, part: str) -> Source:
     """Annotated tracks; a part is the file of their annotations, if not the one that is among the clips."""
     dropped: Counter[str] = Counter()
@@ -74,23 +94,43 @@ def read_clips(pattern: str) -> list[Track]:
     return _clips(pattern, Counter())
 
 
-def _images(pattern: str, dropped: Counter[str]) -> list[Still]:
+def _images(pattern: str, dropped: Counter[str], labels: str = "") -> list[Still]:
     stills = []
-    for place, files, lines in _read(pattern):
+    for place, files, lines in _relabelled(pattern, "images", labels) if labels else _read(pattern):
         rows = lines or [{"image": n} for n in sorted(files) if n.lower().endswith(IMAGE_SUFFIXES)]
         for row in rows:
             if "image" not in row:
                 raise DataError(f"{place}: {ANNOTATIONS} describes clips, not images; give it as clips=...")
-            masks = NumberedMasks(_file(files, row["mask"], place)) if row.get("mask") else None
-            stills.append(Still(_file(files, row["image"], place), _boxes(row, place, dropped), masks))
+            stills.append(
+                Still(_file(files, row["image"], place), _boxes(row, place, dropped), _masks(row, files, place))
+            )
     if not stills:
         raise DataError(f"{pattern}: no images found")
     return stills
 
 
+def _masks(row: dict[str, Any], files: dict[str, PictureFile], place: str) -> Masks | None:
+    if row.get("mask"):
+        return NumberedMasks(_file(files, row["mask"], place))
+    if not row.get("polygons"):
+        return None
+    polygons, boxes = row["polygons"], row.get("boxes", ())
+    try:
+        masks = PolygonMasks(row["h"], row["w"], polygons)
+        for number in range(len(polygons)):
+            masks[number]
+        assert len(polygons) == len(boxes)
+    except (AssertionError, KeyError, TypeError, ValueError, cv2.error):
+        raise DataError(
+            f"{place}: the polygons of {row['image']} are not, for each of its {len(boxes)} boxes, null or a list of "
+            f"x, y, x, y, ...; and they need w and h"
+        ) from None
+    return masks
+
+
 def _clips(pattern: str, dropped: Counter[str], labels: str = "") -> list[Track]:
     tracks = []
-    for place, files, lines in _relabelled(pattern, labels) if labels else _read(pattern):
+    for place, files, lines in _relabelled(pattern, "clips", labels) if labels else _read(pattern):
         for row in lines:
             if "clip" not in row:
                 raise DataError(f"{place}: the annotations are of images, not of clips; give them as images=...")
@@ -130,10 +170,12 @@ def _read(pattern: str) -> Iterator[tuple[str, dict[str, PictureFile], list[dict
         yield place, files, _lines(data, f"{place}: {ANNOTATIONS}")
 
 
-def _relabelled(pattern: str, labels: str) -> Iterator[tuple[str, dict[str, PictureFile], list[dict[str, Any]]]]:
+def _relabelled(
+    pattern: str, name: str, labels: str
+) -> Iterator[tuple[str, dict[str, PictureFile], list[dict[str, Any]]]]:
     """What to call it, the files of all the pattern's tars and folders, and the annotation lines of another file."""
     if not Path(labels).is_file():
-        raise DataError(f"{labels}: no such file; --data clips:FILE=PATH takes the annotations of PATH from FILE")
+        raise DataError(f"{labels}: no such file; --data {name}:FILE=PATH takes the annotations of PATH from FILE")
     files = {name: file for _, found in _list(pattern) for name, file in found.items()}
     yield f"{pattern} with {labels}", files, _lines(Path(labels).read_bytes(), labels)
 
