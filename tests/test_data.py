@@ -430,6 +430,18 @@ def test_pairs_show_look_alikes_only_when_asked(tmp_path: Path) -> None:
     assert not torch.equal(one.search, two.search)
 
 
+def test_where_the_target_is_hidden_a_look_alike_may_still_be_seen(tmp_path: Path) -> None:
+    shown = replace(CALM, replaced=1.0)
+    gone = replace(CALM, absent=1.0, hidden=1.0)
+    alone, beside_one = sampler(tmp_path, gone), sampler(tmp_path, replace(gone, replaced=1.0))
+    one, two = (s.draw(np.random.default_rng(3)) for s in (alone, beside_one))
+    assert not one.present
+    assert not two.present
+    assert not torch.equal(one.search, two.search)
+    calm, same = (sampler(tmp_path, config).draw(np.random.default_rng(3)) for config in (CALM, shown))
+    assert torch.equal(calm.search, same.search)
+
+
 def left_half() -> Placed:
     """A green object that fills the left half of a search patch."""
     mask = np.zeros((SEARCH.size, SEARCH.size), np.uint8)

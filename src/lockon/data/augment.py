@@ -77,14 +77,25 @@ def place(
     matrix = np.column_stack([zoom * turned, shift])
     size = (spec.size, spec.size)
     image = cv2.warpAffine(shot.image, matrix, size, flags=cv2.INTER_LINEAR, borderValue=tuple(border))
-    inside = cv2.warpAffine(np.full(shot.image.shape[:2], 255, np.uint8), matrix, size, flags=cv2.INTER_LINEAR)
+    padding = _padding(shot.image.shape[:2], matrix, spec.size)
     mask = None if shot.mask is None else cv2.warpAffine(shot.mask, matrix, size, flags=cv2.INTER_LINEAR)
     x, y = centre - zoom * (high - low) / 2
     w, h = zoom * (high - low)
-    placed = Placed(image, inside < 255, (x, y, w, h), mask)
+    placed = Placed(image, padding, (x, y, w, h), mask)
     if not jitter.bend:
         return placed
     return bend(placed, zoom * (outline - (low + high) / 2) + centre, jitter.bend * extent * zoom, rng)
+
+
+def _padding(shape: tuple[int, int], matrix: np.ndarray, size: int) -> np.ndarray:
+    """(size, size) bool, where a patch shows nothing of a picture of ``shape`` that ``matrix`` puts into it."""
+    last = size - 1.0
+    corners = cv2.transform(np.array([[[0, 0], [last, 0], [0, last], [last, last]]]), cv2.invertAffineTransform(matrix))
+    limit = np.array(shape[::-1]) - 1.1  # OpenCV rounds places to 1/32 pixel
+    if (corners > 0.1).all() and (corners < limit).all():
+        return np.zeros((size, size), bool)
+    inside = cv2.warpAffine(np.full(shape, 255, np.uint8), matrix, (size, size), flags=cv2.INTER_LINEAR)
+    return inside < 255
 
 
 def bend(target: Placed, outline: np.ndarray, strength: float, rng: Generator) -> Placed:
@@ -95,18 +106,20 @@ def bend(target: Placed, outline: np.ndarray, strength: float, rng: Generator) -
         strength: standard deviation of the displacements in pixels.
     """
     size = target.image.shape[0]
-    coarse = rng.normal(0, strength, (5, 5, 2)).astype(np.float32)
-    field = cv2.resize(coarse, (size, size), interpolation=cv2.INTER_CUBIC)
-    grid = np.stack(np.meshgrid(*[np.arange(size, dtype=np.float32)] * 2), axis=-1)
-    across, down = cv2.split(grid - field)
+    coarse = cv2.split(rng.normal(0, strength, (5, 5, 2)).astype(np.float32))
+    field_x, field_y = (cv2.resize(part, (size, size), interpolation=cv2.INTER_CUBIC) for part in coarse)
+    places = np.arange(size, dtype=np.float32)
+    across, down = places - field_x, places[:, None] - field_y
     x, y = np.clip(outline, 0, size - 1).astype(int).T
-    moved = outline + field[y, x]
+    moved = outline + np.column_stack([field_x[y, x], field_y[y, x]])
     low, high = moved.min(0), moved.max(0)
 
     def warp(image: np.ndarray, border: int) -> np.ndarray:
         return cv2.remap(image, across, down, cv2.INTER_LINEAR, borderMode=border)
 
-    padding = warp(target.padding.astype(np.uint8), cv2.BORDER_REPLICATE) > 0
+    padding = target.padding
+    if padding.any():
+        padding = warp(padding.view(np.uint8), cv2.BORDER_REPLICATE) > 0
     mask = None if target.mask is None else warp(target.mask, cv2.BORDER_REPLICATE)
     return Placed(warp(target.image, cv2.BORDER_REPLICATE), padding, (*low, *(high - low)), mask)
 
@@ -149,9 +162,14 @@ def _shift(jitter: Jitter, rng: Generator) -> np.ndarray:
 def paste(target: Placed, scene: np.ndarray) -> Placed:
     """The target, cut out by its mask, on another picture of the patch's size."""
     assert target.mask is not None
-    alpha = cv2.GaussianBlur(target.mask, (3, 3), 0).astype(np.float32)[..., None] / 255
-    image = alpha * target.image + (1 - alpha) * scene
-    return Placed(np.round(image).astype(np.uint8), np.zeros_like(target.padding), target.box, target.mask)
+    image = _blend(target.image, scene, cv2.GaussianBlur(target.mask, (3, 3), 0))
+    return Placed(image, np.zeros_like(target.padding), target.box, target.mask)
+
+
+def _blend(over: np.ndarray, under: np.ndarray, opaque: np.ndarray) -> np.ndarray:
+    """One (S, S, 3) uint8 picture over another, as far as it is opaque, (S, S) uint8."""
+    share = opaque.astype(np.float32) / 255
+    return cv2.blendLinear(over, under, share, 1 - share)
 
 
 def surround(target: Placed, scene: np.ndarray) -> Placed:
@@ -164,9 +182,8 @@ def beside(target: Placed, other: Placed) -> Placed:
     """Another object, cut out by its mask, behind the target; a target without a mask is taken for the ellipse in its
     box."""
     assert other.mask is not None
-    alpha = np.minimum(other.mask, 255 - _silhouette(target)).astype(np.float32)[..., None] / 255
-    image = np.round(alpha * other.image + (1 - alpha) * target.image).astype(np.uint8)
-    return replace(target, image=image, padding=target.padding & (alpha[..., 0] < 0.5))
+    opaque = np.minimum(other.mask, 255 - _silhouette(target))
+    return replace(target, image=_blend(other.image, target.image, opaque), padding=target.padding & (opaque < 128))
 
 
 def _silhouette(target: Placed) -> np.ndarray:
@@ -196,13 +213,14 @@ def double(target: Placed, rng: Generator) -> Placed:
     linear = np.diag([mirror, zoom])
     matrix = np.column_stack([linear, centre + away - linear @ centre])
     gains = np.exp(rng.normal(0, 0.35, 3)) * math.exp(rng.normal(0, 0.2))
-    other = cv2.warpAffine(target.image, matrix, (size, size), flags=cv2.INTER_LINEAR) * gains
+    other = cv2.warpAffine(target.image, matrix, (size, size), flags=cv2.INTER_LINEAR)
+    other = cv2.LUT(other, _table(np.linspace(0, 255, 256)[:, None] * gains))
     if rng.random() < 0.3:
-        other = other[..., rng.permutation(3)]
+        other = np.ascontiguousarray(other[..., rng.permutation(3)])
     there = cv2.warpAffine(mask, matrix, (size, size), flags=cv2.INTER_LINEAR)
-    alpha = np.minimum(there, 255 - mask).astype(np.float32)[..., None] / 255
-    image = alpha * np.clip(other, 0, 255) + (1 - alpha) * target.image
-    return Placed(np.round(image).astype(np.uint8), target.padding & (alpha[..., 0] < 0.5), target.box, target.mask)
+    opaque = np.minimum(there, 255 - mask)
+    image = _blend(other, target.image, opaque)
+    return Placed(image, target.padding & (opaque < 128), target.box, target.mask)
 
 
 def scene(image: np.ndarray, size: int, rng: Generator) -> np.ndarray:
@@ -274,14 +292,18 @@ def relight(image: np.ndarray, light: Light, gray: bool, rng: Generator) -> np.n
     curve = steps ** math.exp(rng.normal(0, light.gamma))
     curve = (curve - 0.5) * math.exp(rng.normal(0, light.contrast)) + 0.5
     curve = curve * math.exp(rng.normal(0, light.gain)) * np.exp(rng.normal(0, light.colour, 3))
-    table = np.clip(255 * curve, 0, 255).astype(np.uint8)[None]  # (1, 256, 3)
-    image = cv2.LUT(image, table)
+    image = cv2.LUT(image, _table(255 * curve))
     if gray:
         image = np.repeat(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None], 3, axis=2)
     if rng.random() < light.noise:
         noise = rng.standard_normal(image.shape, np.float32) * rng.uniform(2, 12)
         image = np.clip(image + noise, 0, 255).astype(np.uint8)
     return image
+
+
+def _table(values: np.ndarray) -> np.ndarray:
+    """What becomes of each value of each channel, (256, 3), as OpenCV wants it."""
+    return np.clip(values, 0, 255).astype(np.uint8)[None]
 
 
 def _blur(image: np.ndarray, rng: Generator) -> np.ndarray:

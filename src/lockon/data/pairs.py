@@ -53,6 +53,7 @@ class PairConfig:
             altogether, in the rest the patch is of something else.
         beside: share of the search patches that show other objects around the target, up to ``distractors``.
         doubled: share of the search patches that show a second target beside the first, of other colours.
+        replaced: this share in place of ``doubled`` for targets that are hidden: the look-alike is still there.
         occluded: share of search patches in which a part of the target is hidden.
         reframed: share of pairs from clips whose frames are cut closer around the target, as if it filled them.
         smallest: objects with a side below this many pixels are not drawn.
@@ -71,6 +72,7 @@ class PairConfig:
     hidden: float = 0.0
     beside: float = 0.0
     doubled: float = 0.0
+    replaced: float = 0.0
     occluded: float = 0.15
     reframed: float = 0.4
     max_gap: int = 60
@@ -143,7 +145,8 @@ class PairSampler:
         if c.beside and c.distractors and self.cutouts and rng.random() < c.beside:
             for other in self._others(rng, 1 + int(rng.integers(c.distractors))):
                 search = beside(search, other)
-        if c.doubled and rng.random() < c.doubled:
+        doubled = c.replaced if hidden else c.doubled
+        if doubled and rng.random() < doubled:
             search = double(search, rng)
         if hidden or rng.random() < c.occluded:
             search = occlude(search, scene(self._picture(rng), self.search.size, rng), rng, whole=hidden)
@@ -214,9 +217,9 @@ class PairSampler:
         for patch in (*templates, search):
             image = relight(patch.image, self.config.light, gray, rng)
             if self.search.border == "black":
-                image[patch.padding] = 0
+                image = cv2.bitwise_and(image, image, mask=(~patch.padding).view(np.uint8))
             elif patch.padding.any():
-                image[patch.padding] = image[patch.padding].mean(0)
+                image[patch.padding] = cv2.mean(image, patch.padding.view(np.uint8))[:3]
             lit.append(replace(patch, image=image))
         return pack(lit[:-1], lit[-1], self.template, self.search, present, self.masks)
 

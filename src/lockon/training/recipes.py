@@ -28,9 +28,10 @@ CROWDED = PairConfig(
     favour={"sky": 0.3},
     regions=0.1,
     absent=0.2,
-    hidden=0.3,
+    hidden=0.5,
     beside=0.3,
     doubled=0.2,
+    replaced=0.5,
     reframed=0.25,
     search=Jitter(1.5, 0.1, 0.35, 12.0, 0.2, 0.08),
     moving=Jitter(1.5, 0.1, 0.35, 6.0, 0.12, 0.06),
@@ -70,7 +71,7 @@ def stark_tiny_score() -> Recipe:
 
     Needs ``start``: the weights of the stage before.
     """
-    data = replace(CROWDED, absent=0.5, hidden=0.4)
+    data = replace(CROWDED, absent=0.5)
     optimizer = OptimizerConfig(lr=5e-4, warmup=50)
     return Recipe("stark-tiny", data, optimizer, pairs=30_000, only="cls_head.")
 
