@@ -103,6 +103,18 @@ def test_a_file_of_annotations_is_used_in_place_of_the_clips_own(tmp_path: Path)
     assert track.visible.tolist() == [True, False]
 
 
+def test_pictures_that_a_file_of_annotations_does_not_name_keep_their_own(tmp_path: Path) -> None:
+    scenes.write_tar(tmp_path / "images_a.tar", scenes.image_set(2))
+    plain = {f"{n}.jpg": scenes.jpeg(scenes.picture(n)[0]) for n in (7, 8)}
+    scenes.write_tar(tmp_path / "images_b.tar", plain)
+    (tmp_path / "labels.jsonl").write_text('{"image": "8.jpg", "boxes": [[1, 2, 30, 20]]}')
+    alone = read_images(str(tmp_path / "images_*.tar"))
+    stills = read_source(f"images:{tmp_path}/labels.jsonl", [str(tmp_path / "images_*.tar")]).stills
+    assert [len(still.boxes) for still in alone] == [1, 1, 0, 0]
+    assert [len(still.boxes) for still in stills] == [1, 1, 0, 1]
+    assert stills[-1].boxes.tolist() == [[1, 2, 30, 20]]
+
+
 def test_a_file_of_annotations_may_be_of_clips_in_several_tars(tmp_path: Path) -> None:
     lines = [unlabelled(tmp_path / f"videos_{name}.tar", name)[1] for name in ("cat", "dog")]
     (tmp_path / "labels.jsonl").write_bytes(b"\n".join(lines))

@@ -7,7 +7,8 @@
 - clips: ``{"clip": folder, "frames": [first, last], "boxes": [[x, y, w, h] or null, ...]}`` per track, frames
   counted from 1 in files ``00000001.jpg``; null where the target is absent.
 
-Another file of such lines may be given as the part, and then stands for that of all folders and tars.
+Another file of such lines may be given as the part; for the pictures and clips that it names it takes the place of what
+is written in their folders and tars.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from lockon.errors import DataError
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 ANNOTATIONS = "annotations.jsonl"
 OTHERS = "a file of annotations in JSON lines"
+Row = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,15 +65,14 @@ class PolygonMasks:
 
 @source("images", others=OTHERS)
 def images(path: str, part: str) -> Source:
-    """Still pictures with boxes and masks, or without; a part is the file of their annotations, if not the one that is
-    among the pictures."""
+    """Still pictures with boxes and masks, or without; a part is a file of annotations that is not among them."""
     dropped: Counter[str] = Counter()
     return Source("images", stills=_images(path, dropped, part), dropped=dropped)
 
 
 @source("clips", others=OTHERS)
 def clips(path: str, part: str) -> Source:
-    """Annotated tracks; a part is the file of their annotations, if not the one that is among the clips."""
+    """Annotated tracks; a part is a file of annotations that is not among the clips."""
     dropped: Counter[str] = Counter()
     return Source("clips", tracks=_clips(path, dropped, part), dropped=dropped)
 
@@ -96,8 +97,7 @@ def read_clips(pattern: str) -> list[Track]:
 
 def _images(pattern: str, dropped: Counter[str], labels: str = "") -> list[Still]:
     stills = []
-    for place, files, lines in _relabelled(pattern, "images", labels) if labels else _read(pattern):
-        rows = lines or [{"image": n} for n in sorted(files) if n.lower().endswith(IMAGE_SUFFIXES)]
+    for place, files, rows in _read(pattern, "image", labels):
         for row in rows:
             if "image" not in row:
                 raise DataError(f"{place}: {ANNOTATIONS} describes clips, not images; give it as clips=...")
@@ -109,7 +109,7 @@ def _images(pattern: str, dropped: Counter[str], labels: str = "") -> list[Still
     return stills
 
 
-def _masks(row: dict[str, Any], files: dict[str, PictureFile], place: str) -> Masks | None:
+def _masks(row: Row, files: dict[str, PictureFile], place: str) -> Masks | None:
     if row.get("mask"):
         return NumberedMasks(_file(files, row["mask"], place))
     if not row.get("polygons"):
@@ -130,8 +130,8 @@ def _masks(row: dict[str, Any], files: dict[str, PictureFile], place: str) -> Ma
 
 def _clips(pattern: str, dropped: Counter[str], labels: str = "") -> list[Track]:
     tracks = []
-    for place, files, lines in _relabelled(pattern, "clips", labels) if labels else _read(pattern):
-        for row in lines:
+    for place, files, rows in _read(pattern, "clip", labels):
+        for row in rows:
             if "clip" not in row:
                 raise DataError(f"{place}: the annotations are of images, not of clips; give them as images=...")
             first, last = _span(row, place)
@@ -145,7 +145,7 @@ def _clips(pattern: str, dropped: Counter[str], labels: str = "") -> list[Track]
     return tracks
 
 
-def _span(row: dict[str, Any], place: str) -> tuple[int, int]:
+def _span(row: Row, place: str) -> tuple[int, int]:
     try:
         first, last = row["frames"]
         return int(first), int(last)
@@ -153,7 +153,7 @@ def _span(row: dict[str, Any], place: str) -> tuple[int, int]:
         raise DataError(f"{place}: the frames of {row['clip']} are not given as first, last") from None
 
 
-def _boxes(row: dict[str, Any], place: str, dropped: Counter[str]) -> np.ndarray:
+def _boxes(row: Row, place: str, dropped: Counter[str]) -> np.ndarray:
     given: Sequence[Sequence[float] | None] = row.get("boxes", ())
     shown = np.array([box is not None for box in given], bool)
     try:
@@ -163,24 +163,32 @@ def _boxes(row: dict[str, Any], place: str, dropped: Counter[str]) -> np.ndarray
     return drop_unusable(boxes, shown, dropped, (row["w"], row["h"]) if "w" in row and "h" in row else None)
 
 
-def _read(pattern: str) -> Iterator[tuple[str, dict[str, PictureFile], list[dict[str, Any]]]]:
-    """Path, files by name, and annotation lines of every tar or folder that matches."""
+def _read(pattern: str, kind: str, labels: str) -> Iterator[tuple[str, dict[str, PictureFile], list[Row]]]:
+    """Path, files by name, and annotation lines of every tar or folder that matches; then the same of ``labels``.
+
+    Pictures without annotations have a line each, with nothing but their name.
+    """
+    own = _labels(labels, kind) if labels else []
+    named = {row.get(kind) for row in own}
+    every: dict[str, PictureFile] = {}
     for place, files in _list(pattern):
         data = files.pop(ANNOTATIONS).read() if ANNOTATIONS in files else b""
-        yield place, files, _lines(data, f"{place}: {ANNOTATIONS}")
+        rows = _lines(data, f"{place}: {ANNOTATIONS}")
+        if kind == "image" and not rows:
+            rows = [{"image": name} for name in sorted(files) if name.lower().endswith(IMAGE_SUFFIXES)]
+        every.update(files)
+        yield place, files, [row for row in rows if row.get(kind) not in named]
+    if own:
+        yield f"{pattern} with {labels}", every, own
 
 
-def _relabelled(
-    pattern: str, name: str, labels: str
-) -> Iterator[tuple[str, dict[str, PictureFile], list[dict[str, Any]]]]:
-    """What to call it, the files of all the pattern's tars and folders, and the annotation lines of another file."""
-    if not Path(labels).is_file():
-        raise DataError(f"{labels}: no such file; --data {name}:FILE=PATH takes the annotations of PATH from FILE")
-    files = {name: file for _, found in _list(pattern) for name, file in found.items()}
-    yield f"{pattern} with {labels}", files, _lines(Path(labels).read_bytes(), labels)
+def _labels(file: str, kind: str) -> list[Row]:
+    if not Path(file).is_file():
+        raise DataError(f"{file}: no such file; --data {kind}s:FILE=PATH takes annotations of PATH from FILE")
+    return _lines(Path(file).read_bytes(), file)
 
 
-def _lines(data: bytes, name: str) -> list[dict[str, Any]]:
+def _lines(data: bytes, name: str) -> list[Row]:
     try:
         rows = [json.loads(line) for line in data.decode().splitlines() if line.strip()]
     except ValueError as error:
