@@ -47,8 +47,8 @@ class PairConfig:
         favour: the weight of tracks whose clip's name begins with a word, 1 for all others; written ``sky:0.3``.
         regions: share of pairs whose target is a random part of a picture; the rest are annotated objects.
         pasted: of the objects that have a mask, the share pasted on another picture, with ``distractors`` others.
-        surrounded: of the stills whose search patch is more than a quarter padding, the share that gets another
-            picture around it; targets that fill their frame are common, so most of the padding stays.
+        surrounded: of the search patches that are more than a quarter padding, the share that gets another picture
+            around it.
         absent: share of pairs whose search patch does not show the target: in ``hidden`` of these it is covered
             altogether, in the rest the patch is of something else.
         beside: share of the search patches that show other objects around the target, up to ``distractors``.
@@ -135,7 +135,7 @@ class PairSampler:
         if not present and not hidden:
             second, moving = self._other(rng), False
         search = place(second, self.search, c.moving if moving else c.search, flip_search, rng, border)
-        narrow = not moving and search.padding.mean() > 0.25 and rng.random() < c.surrounded
+        narrow = search.padding.mean() > 0.25 and rng.random() < c.surrounded
         if search.mask is not None and (narrow or rng.random() < c.pasted):
             search = self._paste(search, rng)
             if template.mask is not None and rng.random() < 0.3:

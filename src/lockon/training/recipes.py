@@ -27,6 +27,7 @@ CROWDED = PairConfig(
     clips=0.5,
     favour={"sky": 0.3},
     regions=0.1,
+    surrounded=0.5,
     absent=0.2,
     hidden=0.5,
     beside=0.3,
