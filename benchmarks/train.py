@@ -1,6 +1,7 @@
 """Whether data ever keeps the network waiting: training's speed beside the network's own, in one run.
 
     python benchmarks/train.py RECIPE --data NAME=PATH ... [--set FIELD=VALUE] [--steps 30] [--device auto]
+    torchrun --nproc-per-node 2 benchmarks/train.py ...
 
 Two ways are timed in turns, some steps of each at a time, so that what else the machine does falls on both: steps
 (forward, backward, optimiser, average) on one batch that is there already, and steps on batches from the loader, with
@@ -20,12 +21,12 @@ from lockon.data.pairs import pair_loader
 from lockon.registry import find_device
 from lockon.tracker import PairBatch
 from lockon.training.loop import make_model, make_pairs
-from lockon.training.processes import own_workers
-from lockon.training.recipe import parse_data
+from lockon.training.processes import Team, own_device, own_workers, team_of
+from lockon.training.recipe import Recipe, parse_data
 from lockon.training.recipes import get_recipe
 from lockon.training.run import Run
 
-WARM, TURN = 5, 5  # steps before any is timed, and steps of one way at a time
+WARM, TURN = 5, 5  # steps that are not timed, and steps of one way at a time
 
 
 def timed(step: Callable[[], object], count: int) -> float:
@@ -45,12 +46,18 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=30, help="of each way")
     parser.add_argument("--device", default="auto")
     args = parser.parse_args()
-    device = find_device(args.device)
-    recipe = get_recipe(args.recipe, args.set)
-    run = Run(recipe, make_model(recipe, device))
+    device = own_device(find_device(args.device))
+    with team_of(device) as team:
+        measure(get_recipe(args.recipe, args.set), args, device, team)
+
+
+def measure(recipe: Recipe, args: argparse.Namespace, device: torch.device, team: Team) -> None:
+    """Times both ways, this process's share of every step."""
+    run = Run(recipe, make_model(recipe, device), team)
     workers = own_workers(recipe.workers, device)
     pairs = make_pairs(recipe, parse_data(args.data))
-    batches: Iterator[PairBatch] = iter(pair_loader(pairs, recipe.batch, 0, workers, pin=device.type == "cuda"))
+    loader = pair_loader(pairs, recipe.batch, 0, workers, team.rank, team.size, pin=device.type == "cuda")
+    batches: Iterator[PairBatch] = iter(loader)
     ready = PairBatch(*next(batches)).to(device)
 
     def network() -> None:
@@ -59,19 +66,22 @@ def main() -> None:
     def training() -> None:
         run.advance(PairBatch(*next(batches)).to(device))
 
-    timed(network, WARM)
     timed(training, WARM)
     turns = -(-args.steps // TURN)
-    # while the network goes over one batch the workers make others; so each turn of training first uses those up
+    # workers make some batches ahead: before the network is timed they are let finish, before training these used up
     ahead = 4 * workers
     alone = loaded = 0.0
     for _ in range(turns):
+        timed(network, WARM)
         alone += timed(network, TURN)
         timed(training, ahead)
         loaded += timed(training, TURN)
     count = turns * TURN * recipe.batch
+    if not team.leads:
+        return
     where = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
-    print(f"{args.recipe}, batch {recipe.batch}, {recipe.precision}, {workers} workers, {where}")
+    print(f"{args.recipe}, batch {recipe.batch}, {recipe.precision}, {where}; processes: {team.size}, each with")
+    print(f"{torch.get_num_threads()} threads for the network and {workers} others that make pairs")
     print(f"{count / alone:8.1f} pairs per second, the network alone")
     print(f"{count / loaded:8.1f} pairs per second, training: {alone / loaded:.1%} of it")
 
