@@ -119,3 +119,9 @@ def test_a_model_without_such_a_backbone_says_so(tmp_path: Path) -> None:
 def test_a_folder_that_is_not_there_is_an_output_error(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="cannot write weights"):
         save_weights({"a": torch.zeros(1)}, tmp_path / "no" / "w.safetensors", "x")
+
+
+def test_weights_are_as_readable_as_any_other_new_file(tmp_path: Path) -> None:
+    (tmp_path / "other").touch()
+    save_weights({"a": torch.zeros(1)}, tmp_path / "w.safetensors", "x")
+    assert (tmp_path / "w.safetensors").stat().st_mode == (tmp_path / "other").stat().st_mode

@@ -10,7 +10,7 @@ from typing import Protocol, runtime_checkable
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from lockon.checkpoints import Checkpoint, read_torch
@@ -27,7 +27,7 @@ def save_weights(state: Mapping[str, Tensor], path: Path, model: str, dtype: tor
     tensors = {k: (v.to(dtype) if v.is_floating_point() else v).contiguous().cpu() for k, v in state.items()}
     unfinished = path.with_suffix(".tmp")
     try:
-        save_file(tensors, unfinished, metadata={"model": model})
+        unfinished.write_bytes(save(tensors, metadata={"model": model}))  # save_file would keep others from reading it
         os.replace(unfinished, path)
     except (OSError, SafetensorError) as error:
         raise OutputError(f"{path}: cannot write weights: {error}") from None
