@@ -34,8 +34,8 @@ CROWDED = PairConfig(
     doubled=0.2,
     replaced=0.5,
     reframed=0.25,
-    search=Jitter(1.5, 0.1, 0.35, 12.0, 0.2, 0.08),
-    moving=Jitter(1.5, 0.1, 0.35, 6.0, 0.12, 0.06),
+    search=Jitter(1.5, 0.3, 0.25, 8.0, 0.12, 0.06),  # more of it teaches boxes that are right within a cell at best
+    moving=Jitter(1.5, 0.3, 0.22, 4.0, 0.08, 0.04),
 )
 
 
