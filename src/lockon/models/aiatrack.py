@@ -650,7 +650,7 @@ def aiatrack() -> AiATrack:
     return AiATrack(AiATrackConfig())
 
 
-@register(paper=PAPER, official_name=official_name)
+@register(paper=PAPER, official_name=official_name, shipped=True)
 def aiatrack_tiny() -> AiATrack:
     """AiATrack's design at a size that runs in real time on two CPU cores."""
     return AiATrack(
@@ -666,5 +666,6 @@ def aiatrack_tiny() -> AiATrack:
             head=(64, 48, 24),
             start_similar=True,
             judge_absent=True,
+            found_above=0.8,
         )
     )
