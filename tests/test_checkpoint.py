@@ -72,7 +72,7 @@ def test_a_checkpoint_from_before_a_field_goes_on(tmp_path: Path, data: Data, sm
     path = tmp_path / "run" / "checkpoint.pt"
     state = torch.load(path, weights_only=True)
     told = json.loads(state["recipe"])
-    del told["backbone"], told["optimizer"]["decay_all"], told["data"]["search"]["rotation"]
+    del told["backbone"], told["optimizer"]["decay_all"], told["data"]["light"]["gray"]
     told["data"]["search"]["gone"] = 1
     torch.save(state | {"recipe": json.dumps(told)}, path)
     assert train(recipe, data, tmp_path / "run", CPU, resume=True).exists()

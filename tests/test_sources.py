@@ -40,7 +40,8 @@ def track(folder: Path, frames: int = 4, box: tuple[float, ...] | None = None) -
         ("got-10k", "did you mean got10k"),
         ("got10k:vot-trian", "unknown part 'vot-trian' of got10k; did you mean vot-train"),
         ("coco:train", "did you mean train2017"),
-        ("images:train", "unknown part 'train' of images; it has none"),
+        ("images:", "unknown part '' of images; it has none"),
+        ("images:train", "train: no such file; --data images:FILE=PATH"),
         ("lasot:", "unknown part '' of lasot"),
     ],
 )
