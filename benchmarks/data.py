@@ -1,9 +1,11 @@
 """How many training pairs a core makes per second, and how many all of them together.
 
-    python benchmarks/data.py RECIPE --data NAME=PATH ... [--set FIELD=VALUE] [--pairs 400] [--workers N]
+    python benchmarks/data.py RECIPE --data NAME=PATH ... [--set FIELD=VALUE] [--pairs 400] [--workers N] [--device D]
 
 Pairs are made by processes on the CPU, decoding and augmentation included, as in training. The first figure is one
 process that does nothing else; the second is what the loader of ``lockon train`` delivers with N workers (all cores).
+The third, with ``--device`` (such as cuda), is what arrives on that device, ready for a network, when light, colour,
+blur and noise are made there (``lockon.data.light``), as training on a GPU does.
 """
 
 from __future__ import annotations
@@ -17,7 +19,10 @@ from collections.abc import Iterable
 import cv2
 import torch
 
+from lockon.data.light import finish
 from lockon.data.pairs import pair_loader
+from lockon.registry import find_device
+from lockon.tracker import PairBatch
 from lockon.training.loop import make_pairs
 from lockon.training.recipe import parse_data
 from lockon.training.recipes import get_recipe
@@ -40,19 +45,26 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[], help="FIELD=VALUE of the recipe")
     parser.add_argument("--pairs", type=int, default=400)
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--device", help="measure with a part of augmentation on this device too")
     args = parser.parse_args()
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
     batch = 8
     warm = batch * args.workers * 5  # what the workers have made ahead counts for nothing
+    data = parse_data(args.data)
     recipe = get_recipe(args.recipe, [*args.set, f"pairs={args.pairs + warm}"])
-    dataset = make_pairs(recipe, parse_data(args.data))
+    dataset = make_pairs(recipe, data)
     alone = args.pairs / seconds((dataset[i] for i in range(args.pairs + 8)), 8)
     loaded = args.pairs / seconds(pair_loader(dataset, batch, 0, args.workers), warm // batch)
     cores = len(os.sched_getaffinity(0))
     print(f"{args.recipe}, {args.pairs} pairs, {cores} cores, {platform.processor() or platform.machine()}")
     print(f"{alone:8.1f} pairs per second and core")
     print(f"{loaded:8.1f} pairs per second from {args.workers} workers")
+    if args.device:
+        device = find_device(args.device)
+        loader = pair_loader(make_pairs(recipe, data, unlit=True), batch, 0, args.workers, pin=device.type == "cuda")
+        arrived = (finish(PairBatch(*pairs).to(device)).present.cpu() for pairs in loader)  # copied back: it is done
+        print(f"{args.pairs / seconds(arrived, warm // batch):8.1f} pairs per second, finished on {args.device}")
 
 
 if __name__ == "__main__":

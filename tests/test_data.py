@@ -11,7 +11,6 @@ import torch
 from lockon.crops import CropSpec
 from lockon.data.augment import (
     Jitter,
-    Light,
     Placed,
     bend,
     beside,
@@ -20,9 +19,9 @@ from lockon.data.augment import (
     paste,
     place,
     reframe,
-    relight,
     scene,
 )
+from lockon.data.light import Light
 from lockon.data.pairs import PairConfig, PairDataset, PairSampler, pair_loader
 from lockon.data.sources import PictureFile, Shot, Source, Track, read_clips, read_images, read_source, read_sources
 from lockon.errors import DataError
@@ -254,13 +253,13 @@ def test_what_is_drawn_stays_as_it_was(tmp_path: Path) -> None:
     made.templates = 2
     pinned = [
         (1.1801, 2.9935, True, 103.1, 0.640940),
-        (1.2405, 3.0832, True, 70.1, 0.603897),
+        (1.2405, 3.0832, True, 132.4, 0.077865),
         (1.2544, 3.0600, True, 63.0, 0.118258),
-        (0.7561, 3.0250, True, 37.7, 0.709858),
+        (0.7561, 3.0250, True, 37.6, 0.709858),
         (1.3853, 2.9502, False, 81.0, 0.795757),
-        (1.2281, 3.0228, False, 136.7, 0.875203),
+        (1.2281, 3.0228, False, 61.1, 0.982874),
         (1.1332, 2.9036, True, 97.2, 0.109292),
-        (1.1990, 2.9526, True, 36.9, 0.587748),
+        (1.1990, 2.9526, True, 32.1, 0.243563),
     ]
     for index, (box, template_boxes, present, light, after) in enumerate(pinned):
         rng = np.random.default_rng([5, index])
@@ -368,16 +367,6 @@ def test_a_picture_can_be_cut_closer_around_its_target() -> None:
 
 def test_a_background_has_the_size_asked_for() -> None:
     assert scene(scenes.picture()[0], 100, np.random.default_rng(0)).shape == (100, 100, 3)
-
-
-def test_light_changes_a_picture_but_not_its_shape() -> None:
-    image, _ = scenes.picture()
-    same = relight(image, PLAIN, False, np.random.default_rng(0))
-    np.testing.assert_allclose(same, image, atol=1)
-    other = relight(image, Light(blur=1, noise=1, coarse=1), True, np.random.default_rng(0))
-    assert other.shape == image.shape
-    assert other.dtype == np.uint8
-    assert np.abs(other.astype(int) - image).mean() > 3
 
 
 def test_pairs_bring_the_targets_mask_where_it_is_asked_for(tmp_path: Path) -> None:

@@ -146,6 +146,8 @@ class PairBatch(NamedTuple):
         masks: (B, S, S) the target's pixels in the search patch, bool or 0 and 1, for models that segment; empty
             where there are none at all.
         has_mask: (B,) bool, true where ``masks`` says something; empty with it.
+        light: (B, T + 1, 13) what is still to happen to the light of templates and search patch (``data.light``);
+            empty for nothing.
     """
 
     templates: Tensor
@@ -157,6 +159,7 @@ class PairBatch(NamedTuple):
     present: Tensor
     masks: Tensor = torch.empty(0)
     has_mask: Tensor = torch.empty(0, dtype=torch.bool)
+    light: Tensor = torch.empty(0)
 
     def template(self, index: int) -> tuple[Tensor, Tensor, Tensor]:
         """The arguments of ``memorize`` for template number ``index``."""

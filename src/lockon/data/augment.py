@@ -1,4 +1,4 @@
-"""What is done to a training patch: one affine map from picture to patch, paste, occlusion, light and blur.
+"""What is done to a training patch: one affine map from picture to patch, paste, occlusion.
 
 Every function takes its random generator, so a pair depends on nothing but its seed.
 """
@@ -15,6 +15,7 @@ from numpy.random import Generator
 
 from lockon.boxes import Box
 from lockon.crops import BLACK, CropSpec
+from lockon.data.light import table
 from lockon.data.sources import Shot
 
 
@@ -214,7 +215,7 @@ def double(target: Placed, rng: Generator) -> Placed:
     matrix = np.column_stack([linear, centre + away - linear @ centre])
     gains = np.exp(rng.normal(0, 0.35, 3)) * math.exp(rng.normal(0, 0.2))
     other = cv2.warpAffine(target.image, matrix, (size, size), flags=cv2.INTER_LINEAR)
-    other = cv2.LUT(other, _table(np.linspace(0, 255, 256)[:, None] * gains))
+    other = cv2.LUT(other, table(np.linspace(0, 255, 256)[:, None] * gains))
     if rng.random() < 0.3:
         other = np.ascontiguousarray(other[..., rng.permutation(3)])
     there = cv2.warpAffine(mask, matrix, (size, size), flags=cv2.INTER_LINEAR)
@@ -257,61 +258,3 @@ def occlude(target: Placed, cover: np.ndarray, rng: Generator, whole: bool = Fal
     image = np.where(shape[..., None] > 0, cover, target.image)
     mask = None if target.mask is None else np.where(shape > 0, 0, target.mask).astype(np.uint8)
     return Placed(image, target.padding, target.box, mask)
-
-
-@dataclass(frozen=True)
-class Light:
-    """Photometric change; each probability is of one patch.
-
-    Attributes:
-        gain, colour: standard deviations of the logarithms of the overall and of each channel's gain.
-        contrast, gamma: standard deviations of their logarithms.
-        gray, blur, noise, coarse: probabilities of a grey picture, a blur (half of them in a direction), noise, and
-            a picture that lost its detail by shrinking.
-    """
-
-    gain: float = 0.2
-    colour: float = 0.08
-    contrast: float = 0.2
-    gamma: float = 0.15
-    gray: float = 0.08
-    blur: float = 0.2
-    noise: float = 0.15
-    coarse: float = 0.15
-
-
-def relight(image: np.ndarray, light: Light, gray: bool, rng: Generator) -> np.ndarray:
-    """Light, colour, contrast, blur and noise of an (S, S, 3) uint8 patch; ``gray`` is drawn by the caller, for it
-    belongs to the pair."""
-    if rng.random() < light.coarse:
-        small = int(image.shape[0] * rng.uniform(0.35, 0.8))
-        image = cv2.resize(cv2.resize(image, (small, small), interpolation=cv2.INTER_AREA), image.shape[1::-1])
-    if rng.random() < light.blur:
-        image = _blur(image, rng)
-    steps = np.linspace(0, 1, 256)[:, None]
-    curve = steps ** math.exp(rng.normal(0, light.gamma))
-    curve = (curve - 0.5) * math.exp(rng.normal(0, light.contrast)) + 0.5
-    curve = curve * math.exp(rng.normal(0, light.gain)) * np.exp(rng.normal(0, light.colour, 3))
-    image = cv2.LUT(image, _table(255 * curve))
-    if gray:
-        image = np.repeat(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None], 3, axis=2)
-    if rng.random() < light.noise:
-        noise = rng.standard_normal(image.shape, np.float32) * rng.uniform(2, 12)
-        image = np.clip(image + noise, 0, 255).astype(np.uint8)
-    return image
-
-
-def _table(values: np.ndarray) -> np.ndarray:
-    """What becomes of each value of each channel, (256, 3), as OpenCV wants it."""
-    return np.clip(values, 0, 255).astype(np.uint8)[None]
-
-
-def _blur(image: np.ndarray, rng: Generator) -> np.ndarray:
-    if rng.random() < 0.5:
-        return cv2.GaussianBlur(image, (0, 0), rng.uniform(0.5, 1.8))
-    length = int(rng.integers(3, 10))
-    kernel = np.zeros((length, length), np.float32)
-    kernel[length // 2] = 1 / length
-    centre = ((length - 1) / 2, (length - 1) / 2)
-    turned = cv2.warpAffine(kernel, cv2.getRotationMatrix2D(centre, rng.uniform(0, 180), 1.0), (length, length))
-    return cv2.filter2D(image, -1, turned / turned.sum())

@@ -15,7 +15,6 @@ from torch.utils.data import DataLoader, Dataset
 from lockon.crops import BLACK, CropSpec, mean_colour
 from lockon.data.augment import (
     Jitter,
-    Light,
     Placed,
     beside,
     double,
@@ -23,11 +22,11 @@ from lockon.data.augment import (
     paste,
     place,
     reframe,
-    relight,
     scene,
     surround,
 )
 from lockon.data.damage import Damage
+from lockon.data.light import Light, relight
 from lockon.data.mix import Mix
 from lockon.data.sources import Shot, Source, Still, Track
 from lockon.errors import DataError
@@ -90,6 +89,7 @@ class PairSampler:
         sources: those without a still or a track of two frames that show the target have no share.
         template, search: the model's crops.
         masks: whether pairs bring the target's mask in the search patch, where the source has one.
+        unlit: leave light, colour, blur and noise to ``light.finish``, on the device that trains.
         templates: how many the model takes; those after the first are from near the search frame, as tracking will
             have them.
 
@@ -105,9 +105,10 @@ class PairSampler:
         search: CropSpec,
         templates: int = 1,
         masks: bool = False,
+        unlit: bool = False,
     ) -> None:
         self.config, self.template, self.search = config, template, search
-        self.templates, self.masks = templates, masks
+        self.templates, self.masks, self.unlit = templates, masks, unlit
         moving = [replace(s, tracks=[t for t in s.tracks if t.visible.sum() > 1]) for s in sources]
         drawn = [source for source in moving if source.tracks or source.stills]
         if not drawn:
@@ -213,15 +214,12 @@ class PairSampler:
 
     def _pack(self, templates: Sequence[Placed], search: Placed, present: bool, rng: Generator) -> PairBatch:
         gray = bool(rng.random() < self.config.light.gray)
-        lit = []
-        for patch in (*templates, search):
-            image = relight(patch.image, self.config.light, gray, rng)
-            if self.search.border == "black":
-                image = cv2.bitwise_and(image, image, mask=(~patch.padding).view(np.uint8))
-            elif patch.padding.any():
-                image[patch.padding] = cv2.mean(image, patch.padding.view(np.uint8))[:3]
-            lit.append(replace(patch, image=image))
-        return pack(lit[:-1], lit[-1], self.template, self.search, present, self.masks)
+        patches = [*templates, search]
+        changes = [self.config.light.draw(gray, self.search.border, rng) for _ in patches]
+        if not self.unlit:
+            patches = [replace(p, image=relight(p.image, p.padding, c)) for p, c in zip(patches, changes, strict=True)]
+        pair = pack(patches[:-1], patches[-1], self.template, self.search, present, self.masks)
+        return pair._replace(light=torch.tensor(changes)) if self.unlit else pair
 
 
 def pack(

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from lockon import registry
+from lockon.data.light import finish
 from lockon.data.pairs import PairConfig, PairDataset, PairSampler, Sampler, pair_loader
 from lockon.data.papers import read_pairs
 from lockon.data.sources import read_sources
@@ -68,7 +69,8 @@ def train(
             raise DataError(f"{out}: not all processes see the same checkpoint; the folder must be on a shared disk")
         workers = own_workers(recipe.workers, device)
         start, pin = run.step * recipe.batch, device.type == "cuda"
-        loader = pair_loader(make_pairs(recipe, data), recipe.batch, start, workers, team.rank, team.size, pin)
+        pairs = make_pairs(recipe, data, unlit=device.type == "cuda")
+        loader = pair_loader(pairs, recipe.batch, start, workers, team.rank, team.size, pin)
         validator = None if validate is None else Validator(run, validate, device)
         listeners = open_logs(recipe, out, run.step, report) if team.leads else []
         for line in _lines(run, loader, device, out):
@@ -96,7 +98,7 @@ def _lines(run: Run, loader: Iterable[PairBatch], device: torch.device, out: Pat
     count, start = 0, time.perf_counter()
     for batch in _batches(loader):
         try:
-            losses = run.advance(PairBatch(*batch).to(device))
+            losses = run.advance(finish(PairBatch(*batch).to(device)))
         except NotFiniteError as error:
             path = out / f"bad-batch-{run.team.rank}.pt"
             torch.save(PairBatch(*batch)._asdict(), path)
@@ -193,17 +195,23 @@ def compile_parts(model: nn.Module) -> None:
             part.compile()
 
 
-def make_pairs(recipe: Recipe, data: Mapping[str, Sequence[str]]) -> PairDataset:
-    """The pairs of a recipe, in the order in which its run gets them; no network is made for that."""
+def make_pairs(recipe: Recipe, data: Mapping[str, Sequence[str]], unlit: bool = False) -> PairDataset:
+    """The pairs of a recipe, in the order in which its run gets them; no network is made for that.
+
+    Args:
+        unlit: as for ``PairSampler``; papers' pairs are always made as a whole.
+    """
     with torch.device("meta"):
         model = registry.create_model(recipe.model, settings=model_settings(recipe))
-    return PairDataset(make_sampler(recipe, data, model), recipe.pairs, recipe.seed)
+    return PairDataset(make_sampler(recipe, data, model, unlit), recipe.pairs, recipe.seed)
 
 
-def make_sampler(recipe: Recipe, data: Mapping[str, Sequence[str]], model: TrackingModel) -> Sampler:
+def make_sampler(
+    recipe: Recipe, data: Mapping[str, Sequence[str]], model: TrackingModel, unlit: bool = False
+) -> Sampler:
     """The pairs of a recipe for a model's crops, from the sources in ``data``."""
     if not isinstance(recipe.data, PairConfig):
         return read_pairs(recipe.data, data, model)
     count = getattr(model.config, "templates", 1)
-    sources = read_sources(data)
-    return PairSampler(sources, recipe.data, model.template_crop, model.search_crop, count, model.segments)
+    crops = model.template_crop, model.search_crop
+    return PairSampler(read_sources(data), recipe.data, *crops, count, model.segments, unlit)
