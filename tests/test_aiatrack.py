@@ -9,11 +9,12 @@ from torch import Tensor
 
 import lockon
 from lockon.boxes import Box, iou_and_giou, xywh_to_xyxy
-from lockon.crops import crop
+from lockon.crops import Window, crop
 from lockon.models import MODELS
 from lockon.models.aiatrack import (
     AiATrack,
     AiATrackConfig,
+    AiATrackPrediction,
     InnerAttention,
     Proposals,
     References,
@@ -25,7 +26,7 @@ from lockon.models.aiatrack import (
 )
 from lockon.nn.attention import MultiHeadAttention
 from lockon.nn.count import multiply_adds
-from lockon.tracker import PairBatch, Tracker
+from lockon.tracker import PairBatch, State, Tracker
 from lockon.weights import save_weights
 from tests.small import AIATRACK
 
@@ -361,3 +362,19 @@ def test_a_gpu_tracks_like_the_cpu() -> None:
         assert isinstance(one, list)
         assert isinstance(two, list)
         np.testing.assert_allclose([r.box for r in one], [r.box for r in two], atol=0.1)
+
+
+def test_what_is_near_the_last_box_is_followed_and_remembered() -> None:
+    model = small(spread=0.2, accept_above=-1.0)
+    grid = model.config.grid
+    corners, nothing = torch.zeros(1, 2, 20, 20), torch.zeros(1)
+    for x in (8, 14):
+        corners[0, 0, 8, x] = corners[0, 1, 12, x + 4] = 12.0
+    memory = memory_of(model, pairs(1))
+    candidate = References(*(part[:, :1] for part in memory))
+    prediction = AiATrackPrediction(torch.tensor([[0.65, 0.5, 0.2, 0.2]]), nothing, nothing, corners, candidate)
+    before = State((92, 92, 16, 16), memory)
+    ((state, result),) = model.resolve(prediction, [Window(100.0, 100.0, 1.0, 80)], [before], (320, 240))
+    assert result.box == pytest.approx((92, 92, 16, 16), abs=2.5)
+    near = target_map(torch.tensor([[0.4, 0.4, 0.2, 0.2]]), grid).flatten(1)
+    assert (state.past[-1].target[:, 0] == near).all()

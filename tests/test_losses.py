@@ -1,37 +1,7 @@
 import pytest
 import torch
 
-from lockon.nn.heads import CenterHead, centered_boxes
 from lockon.nn.losses import box_loss, center_loss, center_map
-
-
-def test_a_box_is_read_where_the_response_is_highest() -> None:
-    response, sizes, offsets = torch.zeros(1, 4, 4), torch.zeros(1, 2, 4, 4), torch.zeros(1, 2, 4, 4)
-    response[0, 1, 2] = 1
-    sizes[0, :, 1, 2] = torch.tensor([0.3, 0.6])
-    offsets[0, :, 1, 2] = torch.tensor([0.5, -0.25])
-    torch.testing.assert_close(centered_boxes(response, sizes, offsets), torch.tensor([[2.5 / 4, 0.75 / 4, 0.3, 0.6]]))
-
-
-def test_of_equal_responses_the_first_counts() -> None:
-    zeros = torch.zeros(1, 2, 4, 4)
-    assert centered_boxes(torch.ones(1, 4, 4), zeros, zeros).tolist() == [[0, 0, 0, 0]]
-
-
-def test_scores_and_sizes_leave_room_for_a_logarithm() -> None:
-    head = CenterHead(8, (4,)).eval()
-    centers = head(1e6 * torch.randn(2, 8, 4, 4))
-    for part in (centers.scores, centers.sizes):
-        assert 1e-4 <= part.min() <= part.max() < 1
-    assert centers.offsets.shape == (2, 2, 4, 4)
-
-
-def test_half_precision_does_not_spoil_the_scores() -> None:
-    head = CenterHead(8, (4,)).eval()
-    with torch.autocast("cpu", torch.bfloat16):
-        scores = head(1e4 * torch.randn(2, 8, 4, 4)).scores
-    assert scores.dtype == torch.float32
-    assert scores.max() < 1
 
 
 def test_a_label_map_is_one_at_the_centre_and_falls_off() -> None:

@@ -1,17 +1,19 @@
 """STARK's own parts: Lightning's foldable network, what trains."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
 
-from lockon.crops import CropSpec
-from lockon.models.stark import Stark, StarkConfig, StarkLightning
+from lockon.crops import CropSpec, Window
+from lockon.models.stark import Stark, StarkConfig, StarkLightning, StarkPrediction
 from lockon.nn.repvgg import RepVGG, RepVGGBlock, RepVGGConfig, fold
 from lockon.nn.resnet import ResNet, ResNetConfig
-from lockon.tracker import PairBatch, Tracker
+from lockon.tracker import PairBatch, State, Tracker
 from lockon.training.optimizer import OptimizerConfig, make_optimizer
 from tests import scenes
-from tests.small import LIGHTNING
+from tests.small import LIGHTNING, STARK
 
 
 def lightning() -> StarkLightning:
@@ -136,3 +138,19 @@ def test_the_score_stage_moves_the_score_head_alone() -> None:
     moved = {n.split(".")[0] for n, p in model.named_parameters() if p.grad is not None and p.grad.norm() > 0}
     assert "cls_head" in moved
     assert "box_head" not in moved
+
+
+def test_of_two_targets_alike_the_one_near_the_last_box_is_followed() -> None:
+    nothing, corners = torch.zeros(1), torch.zeros(1, 2, 20, 20)
+    for x in (8, 14):
+        corners[0, 0, 8, x] = corners[0, 1, 12, x + 4] = 12.0
+    between = torch.tensor([[0.65, 0.5, 0.2, 0.2]])  # what the mean of the maps gives
+    window, before = Window(100.0, 100.0, 1.0, 80), State((92, 92, 16, 16), None)
+    for spread, middle in ((0.0, 100 + 0.15 * 80), (0.2, 100.0)):
+        model = Stark(replace(STARK, spread=spread))
+        prediction = StarkPrediction(between, nothing, nothing, corners, nothing)
+        ((state, result),) = model.resolve(prediction, [window], [before], (320, 240))
+        x, _, w, _ = result.box
+        assert state.box == result.box
+        assert x + w / 2 == pytest.approx(middle, abs=1.5)
+        assert w == pytest.approx(16, abs=1.5)

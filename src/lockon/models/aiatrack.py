@@ -31,7 +31,7 @@ from lockon.errors import ModelError
 from lockon.models import register
 from lockon.nn.attention import MultiHeadAttention, start_similar
 from lockon.nn.correlation import Correlation, Fine
-from lockon.nn.heads import CornerHead
+from lockon.nn.heads import CornerHead, expected_boxes
 from lockon.nn.images import Normalise
 from lockon.nn.losses import box_loss
 from lockon.nn.norm import BatchNorm2d
@@ -66,6 +66,8 @@ class AiATrackConfig:
         cache: frames kept to choose them from; the first stays, then the oldest makes room.
         accept_above: a frame joins the cache where the IoU head's output, -1 to 1, is above this.
         margin: a tracked box keeps this many pixels inside the frame.
+        spread: for small networks, how far a corner is expected from that of the last box, in units of sqrt(w * h)
+            (``heads.expected_boxes``); 0, as in the paper, expects nothing.
         found_above: a result is ``found`` where its score, the predicted IoU, is above this.
         head: channels of the corner head's convolutions.
         start_similar: keys start equal to queries, so that attention begins as similarity and matching need not be
@@ -98,6 +100,7 @@ class AiATrackConfig:
     cache: int = 100
     accept_above: float = 0.7
     margin: float = 10.0
+    spread: float = 0.0
     found_above: float = 0.5
     head: tuple[int, ...] = (256, 128, 64, 32)
     start_similar: bool = False
@@ -157,12 +160,14 @@ class AiATrackPrediction(NamedTuple):
         boxes: (B, 4) centre and size relative to the search patch (0 to 1); the size may be negative.
         score: (B,) 0 to 1: the predicted IoU of the box with the target.
         iou: (B,) the IoU head's output, trained to be twice the IoU minus one.
+        corners: (B, 2, H, W) corner maps before the softmax.
         candidate: what the search patch and its box would be as a reference.
     """
 
     boxes: Tensor
     score: Tensor
     iou: Tensor
+    corners: Tensor
     candidate: References
 
 
@@ -404,11 +409,11 @@ class AiATrack(TrackingModel):
     def forward(self, images: Tensor, padding: Tensor, memory: References) -> AiATrackPrediction:
         """Search patches (B, 3, S, S), 0 to 255, their padding (B, S, S) and their references to boxes."""
         found, x, position = self.find(images, padding, memory)
-        corners = self.box_head(found).boxes
+        corners, maps = self.box_head(found)
         iou = self.iou_head(found, corners[:, None])[:, 0]
         target = target_map(xyxy_to_xywh(corners), self.config.grid).flatten(1)
         candidate = References(x[:, None], target[:, None], position[:, None], memory.kernels[:, :1])
-        return AiATrackPrediction(xyxy_to_cxcywh(corners), ((iou + 1) / 2).clamp(0, 1), iou, candidate)
+        return AiATrackPrediction(xyxy_to_cxcywh(corners), ((iou + 1) / 2).clamp(0, 1), iou, maps, candidate)
 
     def find(self, images: Tensor, padding: Tensor, memory: References) -> tuple[Tensor, Tensor, Tensor]:
         """Search patches and their references, as in ``forward``, to features for the heads (B, C, H, W), and the
@@ -473,6 +478,12 @@ class AiATrack(TrackingModel):
         """The predicted box, clipped to the frame, is the result and the next state; a frame that is trusted becomes
         a reference (section 3.3)."""
         c = self.config
+        if c.spread:
+            last = torch.tensor([window.to_patch(state.box) for window, state in zip(windows, states, strict=True)])
+            corners = expected_boxes(prediction.corners, last, c.spread)
+            target = target_map(xyxy_to_xywh(corners), c.grid).flatten(1)[:, None]
+            candidate = prediction.candidate._replace(target=target.to(prediction.candidate.target.device))
+            prediction = prediction._replace(boxes=xyxy_to_cxcywh(corners), candidate=candidate)
         out = []
         for i, (window, state) in enumerate(zip(windows, states, strict=True)):
             box = clip_box(window.to_frame(prediction.boxes[i].tolist()), *frame_size, c.margin)
@@ -666,6 +677,7 @@ def aiatrack_tiny() -> AiATrack:
             head=(64, 48, 24),
             start_similar=True,
             judge_absent=True,
+            spread=0.2,
             found_above=0.8,
         )
     )

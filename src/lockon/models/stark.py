@@ -26,7 +26,7 @@ from lockon.crops import CropSpec, Window
 from lockon.models import register
 from lockon.nn.attention import MultiHeadAttention, start_similar
 from lockon.nn.correlation import Correlation, Fine
-from lockon.nn.heads import MLP, CornerHead, Corners, soft_argmax
+from lockon.nn.heads import MLP, CornerHead, Corners, expected_boxes, soft_argmax
 from lockon.nn.images import Normalise
 from lockon.nn.losses import box_loss
 from lockon.nn.position import LearnedPosition, sine_position
@@ -52,6 +52,8 @@ class StarkConfig:
         templates: 1, or 2 with a dynamic one (section 3.2), which every ``update_interval`` frames is taken anew if
             the score is above ``update_above``.
         margin: a tracked box keeps this many pixels inside the frame.
+        spread: for small networks, how far a corner is expected from that of the last box, in units of sqrt(w * h)
+            (``heads.expected_boxes``); 0, as in the paper, expects nothing.
         found_above: a result is ``found`` where its score is above this.
         start_similar: the encoder's keys start equal to its queries, so that attention begins as similarity and
             matching need not be found first; for training from nothing.
@@ -78,6 +80,7 @@ class StarkConfig:
     update_interval: int = 200
     update_above: float = 0.5
     margin: float = 10.0
+    spread: float = 0.0
     found_above: float = -1.0
     start_similar: bool = False
     giou_weight: float = 2.0
@@ -291,6 +294,10 @@ class Stark(TrackingModel):
     ) -> list[tuple[State, Result]]:
         """The box is followed, and a second template asked for when one is due (section 3.2)."""
         c = self.config
+        if c.spread:
+            last = torch.tensor([window.to_patch(state.box) for window, state in zip(windows, states, strict=True)])
+            corners = expected_boxes(prediction.corners, last, c.spread)
+            prediction = prediction._replace(boxes=xyxy_to_cxcywh(corners))
         out = []
         for state, result in follow_box(prediction, windows, states, frame_size, c.margin, c.found_above):
             due = c.templates > 1 and state.frame % c.update_interval == 0 and result.score > c.update_above
@@ -623,6 +630,7 @@ def stark_tiny() -> Stark:
             templates=2,
             update_interval=10,
             update_above=0.9,
+            spread=0.2,
             found_above=0.8,
             start_similar=True,
             corner_weight=0.5,

@@ -9,8 +9,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from lockon.boxes import xywh_to_xyxy
 from lockon.nn.norm import BatchNorm2d
 from lockon.nn.precision import full
+
+FLOOR = 0.05  # how likely a corner is far from the last box, by ``expected_boxes``, beside 1 where it was
 
 
 class Corners(NamedTuple):
@@ -51,6 +54,29 @@ def soft_argmax(scores: Tensor, offset: float = 0.0) -> Tensor:
     x = p.sum(-2) @ ((torch.arange(width, device=p.device, dtype=p.dtype) + offset) / width)
     y = p.sum(-1) @ ((torch.arange(height, device=p.device, dtype=p.dtype) + offset) / height)
     return torch.stack([x, y], dim=-1)
+
+
+def expected_boxes(scores: Tensor, last: Tensor, spread: float) -> Tensor:
+    """The boxes of corner maps, given that a target is mostly near where it was; no tracker's paper has it.
+
+    Without that, one of several like objects gives its top-left corner to a box and another its bottom-right corner. A
+    corner's prior is a bell around that of the last box, above a floor: one that is clearly seen elsewhere still wins.
+
+    Args:
+        scores: (B, 2, H, W) as in ``Corners``.
+        last: (B, 4) x, y, w, h of the boxes before, relative to the map.
+        spread: standard deviation of the bell in units of sqrt(w * h).
+
+    Returns:
+        (B, 4) x1, y1, x2, y2 relative to the map.
+    """
+    height, width = scores.shape[-2:]
+    corners = xywh_to_xyxy(last).unflatten(1, (2, 2))  # (B, corner, xy)
+    across = torch.arange(width) / width - corners[..., :1]  # (B, corner, W)
+    down = torch.arange(height) / height - corners[..., 1:]
+    reach = spread * last[:, 2:].prod(1).sqrt()[:, None, None, None]
+    bell = torch.exp(-0.5 * (across[:, :, None] ** 2 + down[..., None] ** 2) / reach**2)
+    return soft_argmax(scores.float() + torch.log(FLOOR + (1 - FLOOR) * bell)).flatten(1)
 
 
 class Centers(NamedTuple):

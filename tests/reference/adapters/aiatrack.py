@@ -335,7 +335,7 @@ def decode(case: Case) -> Answer:
     before = case.tensor("states_xywh").tolist()
     windows = [crop(frame, box, spec).window for box in before]
     distrusted = torch.full((len(boxes),), -torch.inf)
-    prediction = AiATrackPrediction(xyxy_to_cxcywh(boxes), distrusted, distrusted, _entry(0))
+    prediction = AiATrackPrediction(xyxy_to_cxcywh(boxes), distrusted, distrusted, torch.empty(0), _entry(0))
     states = [State(tuple(box), _entry(0)) for box in before]
     resolved = model.resolve(prediction, windows, states, (width, height))
     return {"new_states": [state.box for state, _ in resolved], "resize_factors": [window.scale for window in windows]}
@@ -350,7 +350,9 @@ def memory_policy(case: Case) -> Answer:
         references: list[Tensor] = []
         caches: list[list[int]] = []
         for frame, iou in enumerate(case.tensor("iou"), start=1):
-            prediction = AiATrackPrediction(torch.full((1, 4), 0.5), iou[None], iou[None], _entry(frame))
+            prediction = AiATrackPrediction(
+                torch.full((1, 4), 0.5), iou[None], iou[None], torch.empty(0), _entry(frame)
+            )
             ((state, _),) = model.resolve(prediction, [Window(0, 0, 1, 320)], [state], (320, 320))
             references.append(state.memory.x[0, :, 0, 0].long())
             caches.append([int(entry.x) for entry in state.past] or [0])
