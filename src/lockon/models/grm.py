@@ -366,7 +366,7 @@ def grm_large_320() -> Grm:
     return Grm(GrmConfig(search=CropSpec(5.0, 320), vit=VIT_LARGE))
 
 
-@register(paper=PAPER, official_name=official_name)
+@register(paper=PAPER, official_name=official_name, shipped=True)
 def grm_tiny() -> Grm:
     """GRM's design at a size that runs in real time on two CPU cores: a small transformer on a convolutional trunk."""
     return Grm(
@@ -377,5 +377,6 @@ def grm_tiny() -> Grm:
             correlation=64,
             predictor=(96, 48),
             head=(64, 48, 24),
+            found_above=0.45,
         )
     )

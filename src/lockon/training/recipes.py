@@ -49,7 +49,8 @@ def tiny_trunk() -> Recipe:
         "sparsett-tiny",
         CROWDED,
         OptimizerConfig(lr=1.2e-3),
-        pairs=120_000,
+        pairs=400_000,
+        batch=64,
         norm_until=0.6,
         config=("encoder_layers=0", "decoder_layers=0"),
     )
@@ -57,7 +58,7 @@ def tiny_trunk() -> Recipe:
 
 def _on_the_trunk(model: str) -> Recipe:
     """A tiny tracker on the weights of ``tiny-trunk``, which ``backbone`` must name."""
-    return Recipe(model, CROWDED, OptimizerConfig(backbone=0.3), pairs=110_000, norm_until=0.5)
+    return Recipe(model, CROWDED, OptimizerConfig(backbone=0.3), pairs=70_000, norm_until=0.5)
 
 
 @recipe
@@ -74,7 +75,7 @@ def stark_tiny_score() -> Recipe:
     """
     data = replace(CROWDED, absent=0.5)
     optimizer = OptimizerConfig(lr=5e-4, warmup=50)
-    return Recipe("stark-tiny", data, optimizer, pairs=30_000, only="cls_head.")
+    return Recipe("stark-tiny", data, optimizer, pairs=20_000, only="cls_head.")
 
 
 @recipe
