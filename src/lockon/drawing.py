@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
+from lockon.masks import extent
 from lockon.tracker import Result
 
 COLOURS = ((64, 220, 96), (255, 160, 32), (64, 160, 255), (240, 80, 200), (250, 230, 60), (60, 230, 230))
@@ -20,7 +21,9 @@ def draw_results(image: np.ndarray, results: Sequence[Result]) -> np.ndarray:
     for number, result in enumerate(results):
         colour = COLOURS[number % len(COLOURS)] if result.found else (150, 150, 150)
         if result.mask is not None:
-            canvas[result.mask] = (0.6 * canvas[result.mask] + 0.4 * np.array(colour)).astype(np.uint8)
+            part = extent(result.mask)
+            inside, region = result.mask[part], canvas[part]
+            region[inside] = (0.6 * region[inside] + 0.4 * np.array(colour)).astype(np.uint8)
         if result.polygon is not None:
             cv2.polylines(canvas, [np.array(result.polygon).round().astype(np.int32)], True, colour, 1, cv2.LINE_AA)
         x, y, w, h = result.box

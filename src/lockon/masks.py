@@ -40,10 +40,20 @@ def _hats(length: int, start: float, extent: float, size: int) -> np.ndarray:
     return shares
 
 
+def extent(mask: np.ndarray) -> tuple[slice, slice]:
+    """The rows and columns of a (height, width) mask between which it has anything; most of a frame is empty."""
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    if not len(rows):
+        return slice(0, 0), slice(0, 0)
+    return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
+
+
 def outline(mask: np.ndarray, box: Sequence[float], least: float) -> Polygon:
     """The smallest rotated box around the largest piece of a (height, width) mask, or, if no piece is larger than
     ``least`` pixels, the given x, y, w, h: four corners x, y."""
-    pieces, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    part = extent(mask)
+    shift = (part[1].start, part[0].start)
+    pieces, _ = cv2.findContours(mask[part].astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE, offset=shift)
     largest = max(pieces, key=cv2.contourArea, default=None)
     if largest is not None and cv2.contourArea(largest) > least:
         corners = cv2.boxPoints(cv2.minAreaRect(largest.reshape(-1, 2)))
