@@ -142,8 +142,8 @@ def test_the_score_stage_moves_the_score_head_alone() -> None:
 
 def test_of_two_targets_alike_the_one_near_the_last_box_is_followed() -> None:
     nothing, corners = torch.zeros(1), torch.zeros(1, 2, 20, 20)
-    for x in (8, 14):
-        corners[0, 0, 8, x] = corners[0, 1, 12, x + 4] = 12.0
+    for column in (8, 14):
+        corners[0, 0, 8, column] = corners[0, 1, 12, column + 4] = 12.0
     between = torch.tensor([[0.65, 0.5, 0.2, 0.2]])  # what the mean of the maps gives
     window, before = Window(100.0, 100.0, 1.0, 80), State((92, 92, 16, 16), None)
     for spread, middle in ((0.0, 100 + 0.15 * 80), (0.2, 100.0)):
