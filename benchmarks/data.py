@@ -20,9 +20,8 @@ import cv2
 import torch
 
 from lockon.data.light import finish
-from lockon.data.pairs import pair_loader
+from lockon.data.loader import load_pairs
 from lockon.registry import find_device
-from lockon.tracker import PairBatch
 from lockon.training.loop import make_pairs
 from lockon.training.recipe import parse_data
 from lockon.training.recipes import get_recipe
@@ -55,15 +54,15 @@ def main() -> None:
     recipe = get_recipe(args.recipe, [*args.set, f"pairs={args.pairs + warm}"])
     dataset = make_pairs(recipe, data)
     alone = args.pairs / seconds((dataset[i] for i in range(args.pairs + 8)), 8)
-    loaded = args.pairs / seconds(pair_loader(dataset, batch, 0, args.workers), warm // batch)
+    loaded = args.pairs / seconds(load_pairs(dataset, batch, 0, args.workers), warm // batch)
     cores = len(os.sched_getaffinity(0))
     print(f"{args.recipe}, {args.pairs} pairs, {cores} cores, {platform.processor() or platform.machine()}")
     print(f"{alone:8.1f} pairs per second and core")
     print(f"{loaded:8.1f} pairs per second from {args.workers} workers")
     if args.device:
         device = find_device(args.device)
-        loader = pair_loader(make_pairs(recipe, data, unlit=True), batch, 0, args.workers, pin=device.type == "cuda")
-        arrived = (finish(PairBatch(*pairs).to(device)).present.cpu() for pairs in loader)  # copied back: it is done
+        batches = load_pairs(make_pairs(recipe, data, unlit=True), batch, 0, args.workers, pin=device.type == "cuda")
+        arrived = (finish(pairs.to(device)).present.cpu() for pairs in batches)  # copied back: it is done
         print(f"{args.pairs / seconds(arrived, warm // batch):8.1f} pairs per second, finished on {args.device}")
 
 

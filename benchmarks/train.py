@@ -14,14 +14,13 @@ from __future__ import annotations
 import argparse
 import platform
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import torch
 
 from lockon.data.light import finish
-from lockon.data.pairs import pair_loader
+from lockon.data.loader import load_pairs
 from lockon.registry import find_device
-from lockon.tracker import PairBatch
 from lockon.training.loop import make_model, make_pairs
 from lockon.training.processes import Team, own_device, own_workers, team_of
 from lockon.training.recipe import Recipe, parse_data
@@ -58,15 +57,14 @@ def measure(recipe: Recipe, args: argparse.Namespace, device: torch.device, team
     run = Run(recipe, make_model(recipe, device), team)
     workers = own_workers(recipe.workers, device)
     pairs = make_pairs(recipe, parse_data(args.data), unlit=device.type == "cuda")
-    loader = pair_loader(pairs, recipe.batch, 0, workers, team.rank, team.size, pin=device.type == "cuda")
-    batches: Iterator[PairBatch] = iter(loader)
-    ready = finish(PairBatch(*next(batches)).to(device))
+    batches = load_pairs(pairs, recipe.batch, 0, workers, team.rank, team.size, pin=device.type == "cuda")
+    ready = finish(next(batches).to(device))
 
     def network() -> None:
         run.advance(ready)
 
     def training() -> None:
-        run.advance(finish(PairBatch(*next(batches)).to(device)))
+        run.advance(finish(next(batches).to(device)))
 
     timed(training, WARM)
     turns = -(-args.steps // TURN)

@@ -22,7 +22,8 @@ from lockon.data.augment import (
     scene,
 )
 from lockon.data.light import Light
-from lockon.data.pairs import PairConfig, PairDataset, PairSampler, pair_loader
+from lockon.data.loader import PairDataset, load_pairs
+from lockon.data.pairs import PairConfig, PairSampler
 from lockon.data.sources import PictureFile, Shot, Source, Track, read_clips, read_images, read_source, read_sources
 from lockon.errors import DataError
 from lockon.tracker import PairBatch
@@ -228,7 +229,7 @@ def test_pairs_do_not_depend_on_workers_or_restarts(tmp_path: Path) -> None:
     dataset = PairDataset(sampler(tmp_path, PairConfig()), pairs=12, seed=7)
 
     def draw(start: int, workers: int) -> list[PairBatch]:
-        return [PairBatch(*batch) for batch in pair_loader(dataset, 4, start, workers)]
+        return list(load_pairs(dataset, 4, start, workers))
 
     whole, parted = draw(0, 0), draw(0, 2)
     assert len(whole) == 3

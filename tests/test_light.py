@@ -7,8 +7,7 @@ import pytest
 import torch
 
 from lockon.data.light import Change, Light, finish, relight, relight_all
-from lockon.data.pairs import PairDataset, pair_loader
-from lockon.tracker import PairBatch
+from lockon.data.loader import PairDataset, load_pairs
 from tests.test_data import CALM, sampler
 
 SHOWN = np.zeros((96, 96), bool)  # no padding
@@ -70,9 +69,9 @@ def test_pairs_are_the_same_whether_a_worker_or_the_device_finishes_them(tmp_pat
     for border in ("black", "mean"):
         pairs = sampler(tmp_path, replace(CALM, light=light))
         pairs.template, pairs.search = (replace(spec, border=border) for spec in (pairs.template, pairs.search))
-        whole = PairBatch(*next(iter(pair_loader(PairDataset(pairs, 16, 0), 16, 0, 0))))
+        whole = next(load_pairs(PairDataset(pairs, 16, 0), 16, 0, 0))
         pairs.unlit = True
-        unlit = PairBatch(*next(iter(pair_loader(PairDataset(pairs, 16, 0), 16, 0, 0))))
+        unlit = next(load_pairs(PairDataset(pairs, 16, 0), 16, 0, 0))
         assert unlit.light.shape == (16, 2, 13)
         assert (unlit.search != whole.search).any()
         done = finish(unlit)
@@ -87,7 +86,7 @@ def test_pairs_are_the_same_whether_a_worker_or_the_device_finishes_them(tmp_pat
 
 
 def test_pairs_that_are_finished_stay_as_they_are(tmp_path: Path) -> None:
-    pairs = PairBatch(*next(iter(pair_loader(PairDataset(sampler(tmp_path), 4, 0), 4, 0, 0))))
+    pairs = next(load_pairs(PairDataset(sampler(tmp_path), 4, 0), 4, 0, 0))
     assert finish(pairs) is pairs
 
 

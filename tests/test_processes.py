@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.multiprocessing.spawn import spawn
 
-from lockon.data.pairs import pair_loader
+from lockon.data.loader import load_pairs
 from lockon.errors import DataError
 from lockon.models import MODELS, ModelInfo
 from lockon.models.siamattn import SiamAttn
@@ -149,8 +149,8 @@ def test_one_process_goes_on_where_two_have_been(together: Path, small_stark: st
 @pytest.mark.parametrize("workers", [0, 2])
 def test_the_processes_parts_make_up_the_batches(data: dict[str, list[str]], small_stark: str, workers: int) -> None:
     dataset = make_pairs(short(small_stark, "pairs=10"), data)
-    whole = list(pair_loader(dataset, 4, 4, workers))
-    parts = [list(pair_loader(dataset, 4, 4, workers, rank, 2)) for rank in range(2)]
+    whole = list(load_pairs(dataset, 4, 4, workers))
+    parts = [list(load_pairs(dataset, 4, 4, workers, rank, 2)) for rank in range(2)]
     assert [len(batches) for batches in (whole, *parts)] == [1, 1, 1]  # pairs 4 to 7; 8 and 9 are no batch
     for all_, one, two in zip(whole[0], parts[0][0], parts[1][0], strict=True):
         assert torch.equal(all_, torch.cat([one, two]))

@@ -11,8 +11,9 @@ import pytest
 import torch
 
 from lockon.crops import CropSpec
+from lockon.data.loader import PairDataset
 from lockon.data.mix import Mix
-from lockon.data.pairs import PairConfig, PairDataset, PairSampler
+from lockon.data.pairs import PairConfig, PairSampler
 from lockon.data.sources import SOURCES, PictureFile, Source, Still, Track, decode, read_source, read_sources
 from lockon.errors import DataError, PictureError
 from lockon.tracker import PairBatch

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from lockon.crops import CropSpec
-from lockon.data.pairs import PairConfig, PairDataset, PairSampler, pair_loader
+from lockon.data.loader import PairDataset, load_pairs
+from lockon.data.pairs import PairConfig, PairSampler
 from lockon.data.sources import read_source, read_sources
 from lockon.data.sources.trackingnet import keyframes
 from lockon.errors import DataError
-from lockon.tracker import PairBatch
 from tests import scenes
 
 
@@ -179,6 +179,6 @@ def test_pairs_are_drawn_from_several_data_sets_in_worker_processes(tmp_path: Pa
         ("trackingnet", 1),
     ]
     dataset = PairDataset(sampler, 16, seed=1)
-    here, there = (list(pair_loader(dataset, 8, 0, workers)) for workers in (0, 2))
+    here, there = (list(load_pairs(dataset, 8, 0, workers)) for workers in (0, 2))
     for one, two in zip(here, there, strict=True):
-        assert all(bool((a == b).all()) for a, b in zip(PairBatch(*one), PairBatch(*two), strict=True))
+        assert all(bool((a == b).all()) for a, b in zip(one, two, strict=True))

@@ -13,7 +13,7 @@ from rich.console import Console
 from torch import Tensor
 
 from lockon import cli
-from lockon.data.pairs import PairDataset, pair_loader
+from lockon.data.loader import PairDataset, load_pairs
 from lockon.errors import DataError
 from lockon.models import MODELS, ModelInfo
 from lockon.models.stark import Stark, stark_tiny
@@ -71,7 +71,7 @@ def test_batch_norms_learn_their_statistics_in_the_first_part_of_the_run(data: D
     recipe = short(small_stark, "pairs=16", "norm_until=0.5")
     run = Run(recipe, make_model(recipe, CPU))
     means, weights = [], []
-    for batch in pair_loader(make_pairs(recipe, data), recipe.batch, 0, 0):
+    for batch in load_pairs(make_pairs(recipe, data), recipe.batch, 0, 0):
         run.advance(batch)
         means.append(run.model.state_dict()["backbone.bn1.running_mean"].clone())
         weights.append(run.model.state_dict()["backbone.conv1.weight"].clone())
@@ -84,7 +84,7 @@ def test_the_average_follows_the_weights(data: Data, small_stark: str) -> None:
     run = Run(recipe, make_model(recipe, CPU))
     name = "backbone.conv1.weight"
     expected = run.model.state_dict()[name].clone()
-    for batch in pair_loader(make_pairs(recipe, data), recipe.batch, 0, 0):
+    for batch in load_pairs(make_pairs(recipe, data), recipe.batch, 0, 0):
         run.advance(batch)
         expected = torch.lerp(expected, run.model.state_dict()[name], 1 - min(0.5, (1 + run.step) / (10 + run.step)))
         torch.testing.assert_close(run.ema[name], expected)
@@ -152,7 +152,7 @@ def test_a_gradient_that_is_not_finite_leaves_the_weights(data: Data, small_star
     before = {name: value.clone() for name, value in run.model.state_dict().items() if "running" not in name}
     run.trained[0].register_hook(lambda grad: grad * float("inf"))
     with pytest.raises(DataError, match="gradient is not finite"):
-        run.advance(next(iter(pair_loader(make_pairs(recipe, data), recipe.batch, 0, 0))))
+        run.advance(next(load_pairs(make_pairs(recipe, data), recipe.batch, 0, 0)))
     after = run.model.state_dict()
     assert all(torch.equal(value, after[name]) for name, value in before.items() if "tracked" not in name)
 

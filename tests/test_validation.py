@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from lockon.data.pairs import pair_loader
+from lockon.data.loader import load_pairs
 from lockon.errors import DataError
 from lockon.evaluation.sequences import read_sequences, score
 from lockon.registry import create_model
@@ -97,7 +97,7 @@ def test_the_averaged_weights_are_those_that_track(data: Data, small_stark: str,
     recipe = short(small_stark)
     run = Run(recipe, make_model(recipe, CPU))
     validate = Validator(run, sequences, CPU)
-    run.advance(next(iter(pair_loader(make_pairs(recipe, data), recipe.batch, 0, 0))))
+    run.advance(next(load_pairs(make_pairs(recipe, data), recipe.batch, 0, 0)))
     validate()
     tracks, trained = validate.tracker.model.state_dict(), run.model.state_dict()
     assert all(torch.equal(value, run.ema[name]) for name, value in tracks.items())

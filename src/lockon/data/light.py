@@ -21,6 +21,7 @@ from torch.nn import functional as F
 from lockon.tracker import PairBatch
 
 KERNEL = 13  # side of the largest blur
+LEVELS = np.linspace(0, 1, 256)[:, None]
 GRAY = (0.299, 0.587, 0.114)
 Number = TypeVar("Number", float, Tensor)
 
@@ -107,14 +108,15 @@ def relight(image: np.ndarray, padding: np.ndarray, change: Change[float]) -> np
         image = cv2.GaussianBlur(image, (KERNEL, KERNEL), change.blur)
     if change.motion:
         image = cv2.filter2D(image, -1, _line(change.motion, change.angle))
-    curve = np.linspace(0, 1, 256)[:, None] ** change.gamma
+    curve = LEVELS**change.gamma
     curve = ((curve - 0.5) * change.contrast + 0.5) * np.array([change.red, change.green, change.blue])
     image = cv2.LUT(image, table(255 * curve))
     if change.gray:
         image = np.repeat(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None], 3, axis=2)
     if change.noise:
-        noise = np.random.default_rng(int(change.grain)).standard_normal(image.shape, np.float32) * change.noise
-        image = np.clip(image + noise, 0, 255).astype(np.uint8)
+        cv2.setRNGSeed(int(change.grain))  # OpenCV's numbers take a fifth of the time of NumPy's
+        noise = cv2.randn(np.empty(image.shape, np.float32), (-0.5,) * 3, (change.noise,) * 3)
+        image = cv2.add(image, noise, dtype=cv2.CV_8U)  # which rounds; all else here cuts fractions off
     if not change.mean:
         return cv2.bitwise_and(image, image, mask=(~padding).view(np.uint8))
     if padding.any():

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
 
-import cv2
 import numpy as np
 import torch
 from numpy.random import Generator
-from torch.utils.data import DataLoader, Dataset
 
 from lockon.crops import BLACK, CropSpec, mean_colour
 from lockon.data.augment import (
@@ -25,7 +22,6 @@ from lockon.data.augment import (
     scene,
     surround,
 )
-from lockon.data.damage import Damage
 from lockon.data.light import Light, relight
 from lockon.data.mix import Mix
 from lockon.data.sources import Shot, Source, Still, Track
@@ -280,58 +276,3 @@ def _weights(sources: Sequence[Source], config: PairConfig) -> list[float]:
         if name not in config.mix:
             raise DataError(f"the mix has no weight for {name}; add {name}:WEIGHT, or leave that data out")
     return [config.mix[name] for name in names]
-
-
-class Sampler(Protocol):
-    """What draws a pair from a generator alone."""
-
-    def draw(self, rng: Generator) -> PairBatch:
-        """One pair, as a batch without its first dimension; may raise ``PictureError``."""
-
-
-class PairDataset(Dataset[PairBatch]):
-    """Pair number ``index`` of a run with ``seed``, whatever the number of workers and restarts.
-
-    Where a picture cannot be used, the same generator draws on, so the pair still depends on nothing else.
-
-    Raises:
-        DataError: on drawing, when many pictures cannot be used (see ``Damage``).
-    """
-
-    def __init__(self, sampler: Sampler, pairs: int, seed: int) -> None:
-        self.sampler, self.pairs, self.seed = sampler, pairs, seed
-        self.damage = Damage()
-
-    def __len__(self) -> int:
-        return self.pairs
-
-    def __getitem__(self, index: int) -> PairBatch:
-        rng = np.random.default_rng([self.seed, index])
-        return self.damage.draw(lambda: self.sampler.draw(rng))
-
-
-def pair_loader(
-    dataset: PairDataset, batch: int, start: int, workers: int, rank: int = 0, size: int = 1, pin: bool = False
-) -> DataLoader[PairBatch]:
-    """Batches of pairs in order, from pair ``start`` on; of each, what falls to process ``rank`` of ``size``.
-
-    Args:
-        batch: pairs of all processes together, a multiple of ``size``.
-        workers: processes that make the pairs; they do so a few batches ahead, as long as the loader is read.
-        pin: keep batches in memory from which a GPU can copy while it computes.
-    """
-    share = batch // size
-    firsts = range(start + rank * share, len(dataset) - batch + 1 + rank * share, batch)
-    return DataLoader(
-        dataset,
-        batch_sampler=[range(first, first + share) for first in firsts],  # type: ignore[misc]  # lists, but smaller
-        num_workers=workers,
-        worker_init_fn=_quiet_worker,
-        prefetch_factor=4 if workers else None,
-        pin_memory=pin,
-    )
-
-
-def _quiet_worker(_: int) -> None:
-    cv2.setNumThreads(0)  # the pictures are small, and the cores belong to the network
-    torch.set_num_threads(1)

@@ -13,10 +13,11 @@ from torch import nn
 
 from lockon import registry
 from lockon.data.light import finish
-from lockon.data.pairs import PairConfig, PairDataset, PairSampler, Sampler, pair_loader
+from lockon.data.loader import PairDataset, Sampler, load_pairs
+from lockon.data.pairs import PairConfig, PairSampler
 from lockon.data.papers import read_pairs
 from lockon.data.sources import read_sources
-from lockon.errors import DataError, LockonError, OutputError
+from lockon.errors import DataError, OutputError
 from lockon.tracker import PairBatch, TrackingModel
 from lockon.training.checkpoint import load_checkpoint, save_checkpoint
 from lockon.training.logs import Event, Progress, Tables, TensorBoard
@@ -70,10 +71,10 @@ def train(
         workers = own_workers(recipe.workers, device)
         start, pin = run.step * recipe.batch, device.type == "cuda"
         pairs = make_pairs(recipe, data, unlit=device.type == "cuda")
-        loader = pair_loader(pairs, recipe.batch, start, workers, team.rank, team.size, pin)
+        batches = load_pairs(pairs, recipe.batch, start, workers, team.rank, team.size, pin)
         validator = None if validate is None else Validator(run, validate, device)
         listeners = open_logs(recipe, out, run.step, report) if team.leads else []
-        for line in _lines(run, loader, device, out):
+        for line in _lines(run, batches, device, out):
             for listen in listeners:
                 listen(line)
             if validator is not None and _due(run, recipe.validate_every // recipe.batch):
@@ -91,17 +92,17 @@ def train(
     return out / WEIGHTS
 
 
-def _lines(run: Run, loader: Iterable[PairBatch], device: torch.device, out: Path) -> Iterator[Progress]:
+def _lines(run: Run, batches: Iterable[PairBatch], device: torch.device, out: Path) -> Iterator[Progress]:
     """Trains, and stops at every line of the log; what happens there does not count as training time."""
     recipe = run.recipe
     sums: dict[str, float] = {}
     count, start = 0, time.perf_counter()
-    for batch in _batches(loader):
+    for batch in batches:
         try:
-            losses = run.advance(finish(PairBatch(*batch).to(device)))
+            losses = run.advance(finish(batch.to(device)))
         except NotFiniteError as error:
             path = out / f"bad-batch-{run.team.rank}.pt"
-            torch.save(PairBatch(*batch)._asdict(), path)
+            torch.save({name: part.clone() for name, part in batch._asdict().items()}, path)  # they share memory
             raise DataError(f"{error}; this batch is in {path}") from None
         sums = {name: sums.get(name, 0.0) + value.item() for name, value in losses.items()}
         count += 1
@@ -111,15 +112,6 @@ def _lines(run: Run, loader: Iterable[PairBatch], device: torch.device, out: Pat
             rate = run.optimizer.param_groups[0]["lr"]
             yield Progress(run.step, run.step * recipe.batch, run.total * recipe.batch, means, rate, speed)
             sums, count, start = {}, 0, time.perf_counter()
-
-
-def _batches(loader: Iterable[PairBatch]) -> Iterator[PairBatch]:
-    """What a loader gives; an error in one of its processes as it was raised there, without PyTorch's trace of it."""
-    try:
-        yield from loader
-    except LockonError as error:
-        last = str(error).strip().splitlines()[-1]
-        raise type(error)(last.removeprefix(f"{type(error).__module__}.{type(error).__name__}: ")) from None
 
 
 def _due(run: Run, every: int) -> bool:

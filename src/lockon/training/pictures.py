@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from torch import Tensor
 
-from lockon.data.pairs import PairDataset
+from lockon.data.loader import PairDataset
 from lockon.errors import OutputError
 from lockon.tracker import PairBatch
 
