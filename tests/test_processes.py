@@ -173,3 +173,5 @@ def test_torchrun_says_which_gpu_and_how_many_cores_are_a_processs_own(monkeypat
     assert own_device(CPU) == CPU
     assert [own_workers(wanted, torch.device("cuda")) for wanted in (-1, 0, 5)] == [8, 0, 5]
     assert own_workers(-1, CPU) == 1
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "32")  # a core each: pairs are made between the steps
+    assert own_workers(-1, CPU) == 0

@@ -89,8 +89,9 @@ def own_device(device: torch.device) -> torch.device:
 
 def own_workers(wanted: int, device: torch.device) -> int:
     """How many processes should make pairs for this one: as many as wanted, or if that is negative as the machine has
-    cores for it beside a GPU, and one beside a CPU."""
+    cores for it beside a GPU, and one beside a CPU. That one is left out where this process has but one core: pairs
+    made between its steps cost less than a second process that takes turns on it."""
     if wanted >= 0:
         return wanted
     cores = len(os.sched_getaffinity(0)) // int(os.environ.get("LOCAL_WORLD_SIZE", 1))
-    return max(1, cores) if device.type == "cuda" else 1
+    return max(1, cores) if device.type == "cuda" else int(cores > 1)

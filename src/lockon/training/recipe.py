@@ -46,7 +46,7 @@ class Recipe:
         config: changes of the model's configuration, such as "dropout=0.0".
         seed: of pairs and initialisation.
         workers: processes that make pairs for each that trains; they do not change what is drawn. -1 for all cores
-            beside a GPU, and one beside a CPU.
+            beside a GPU; beside a CPU for one, or none where each process has a single core.
         save_every: steps between checkpoints, which are made with the next line of the log.
         log_every: steps between lines of the log.
         validate_every: pairs between validations, where there are sequences for it.
