@@ -115,7 +115,7 @@ def relight(image: np.ndarray, padding: np.ndarray, change: Change[float]) -> np
         image = np.repeat(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None], 3, axis=2)
     if change.noise:
         cv2.setRNGSeed(int(change.grain))  # OpenCV's numbers take a fifth of the time of NumPy's
-        noise = cv2.randn(np.empty(image.shape, np.float32), (-0.5,) * 3, (change.noise,) * 3)
+        noise = cv2.randn(np.empty(image.shape, np.float32), np.full(3, -0.5), np.full(3, change.noise))
         image = cv2.add(image, noise, dtype=cv2.CV_8U)  # which rounds; all else here cuts fractions off
     if not change.mean:
         return cv2.bitwise_and(image, image, mask=(~padding).view(np.uint8))

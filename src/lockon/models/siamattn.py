@@ -12,8 +12,9 @@ parts (several modules are not in its optimiser), of which the loss here is what
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -168,6 +169,10 @@ def _resized(x: Tensor, like: Tensor) -> Tensor:
     return x if x.shape[2:] == size else F.interpolate(x, size, mode="bilinear", align_corners=False)
 
 
+def _sum(maps: Iterable[Tensor]) -> Tensor:
+    return reduce(torch.add, maps)
+
+
 class ConvNorm(nn.Module):
     """Convolution, batch norm, ReLU."""
 
@@ -253,7 +258,7 @@ class SiameseAttention(nn.Module):
         terms = [self.pams[i](x), self.cam_uses[i](x, own)] if self.pams else []
         if self.cross:
             terms.append(self.cam_uses[i](x, other))
-        return self.deform_convs[i](torch.stack(terms).sum(0) if terms else x)
+        return self.deform_convs[i](_sum(terms) if terms else x)
 
 
 def correlate(search: Tensor, kernel: Tensor) -> Tensor:
@@ -276,10 +281,10 @@ class DepthwiseCorrelation(nn.Module):
         self.head = nn.Sequential(*unit(1), nn.Conv2d(dim, out, 1))
 
     def forward(self, template: Tensor, search: Tensor, matched: Tensor | None = None) -> Tensor:
-        """(B, C, h, w), (B, C, H, W) to (B, out, H - h + 1, W - w + 1); ``matched`` (B, C, H, W) is added in front of
-        the readout."""
+        """(B, C, h, w), (B, C, H, W) to (B, out, H - h + 1, W - w + 1); ``matched``, (B, C) and the same size, is added
+        in front of the readout."""
         found = correlate(self.conv_search(search), self.conv_kernel(template))
-        return self.head(found if matched is None else found + _middle(matched, found.shape[-1]))
+        return self.head(found if matched is None else found + matched)
 
 
 def _middle(x: Tensor, size: int) -> Tensor:
@@ -298,8 +303,8 @@ class LevelHead(nn.Module):
         self.cls, self.loc = DepthwiseCorrelation(dim, 2 * anchors), DepthwiseCorrelation(dim, 4 * anchors)
 
     def forward(self, template: Tensor, search: Tensor, matched: Tensor | None) -> tuple[Tensor, Tensor]:
-        """(B, C, h, w), (B, C, H, W) and, with comparison, as much to (B, 2 A, H', W') logits and (B, 4 A, H', W')
-        deltas."""
+        """(B, C, h, w), (B, C, H, W) and, with comparison, (B, C, H', W') to (B, 2 A, H', W') logits and (B, 4 A, H',
+        W') deltas."""
         return self.cls(template, search, matched), self.loc(template, search, matched)
 
 
@@ -316,7 +321,10 @@ class RegionProposals(nn.Module):
     def forward(
         self, template: Sequence[Tensor], search: Sequence[Tensor], matched: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Enhanced levels, and what comparison found, to (B, 2 A, H, W) logits and (B, 4 A, H, W) deltas."""
+        """Enhanced levels, and what comparison found in the whole search patch, to (B, 2 A, H, W) logits and (B, 4 A,
+        H, W) deltas."""
+        if matched is not None:
+            matched = _middle(matched, search[0].shape[-1] - template[0].shape[-1] + 1)
         pairs = [head(z, x, matched) for head, z, x in zip(self.levels, template, search, strict=True)]
         logits, deltas = (torch.stack(maps, -1) for maps in zip(*pairs, strict=True))
         return logits @ self.cls_weight.softmax(0), deltas @ self.loc_weight.softmax(0)
@@ -339,13 +347,13 @@ class FeatureFusion(nn.Module):
     def box(self, template: Sequence[Tensor], search: Sequence[Tensor]) -> Tensor:
         """Enhanced levels to (B, C, H, W): where and how the template fits."""
         pairs = zip(self.xcorr, self.convs, template, search, strict=True)
-        return torch.stack([conv(xcorr(z, x)) for xcorr, conv, z, x in pairs]).sum(0)
+        return _sum(conv(xcorr(z, x)) for xcorr, conv, z, x in pairs)
 
     def mask(self, search: Sequence[Tensor]) -> Tensor:
         """Stem, first stage and enhanced levels of the search patch to (B, C, H, W) at the first stage's size."""
         size = search[1].shape[2:]
         resized = [F.interpolate(x, size, mode="bilinear", align_corners=True) for x in search]
-        return torch.stack([conv(x) for conv, x in zip(self.lateral_convs, resized, strict=True)]).sum(0)
+        return _sum(conv(x) for conv, x in zip(self.lateral_convs, resized, strict=True))
 
 
 class BoxHead(nn.Module):
@@ -886,5 +894,6 @@ def siamattn_tiny() -> SiamAttn:
             hidden=128,
             box_hidden=128,
             rois=4,
+            found_above=0.99,
         )
     )

@@ -1,8 +1,9 @@
 """Deformable convolution and deformable RoI pooling (Dai et al., ICCV 2017, arXiv 1703.06211), in plain PyTorch.
 
-A feature map is a table with one row of channels per cell, and a bilinear sample a weighted sum of four of its rows.
-``embedding_bag`` sums rows without holding the samples, on every device, and is differentiable by rows and weights.
-Coordinates are those of the original operators: the middle of the first cell is 0.
+The convolution reads its taps by ``grid_sample``. For the pooling, a feature map is a table with one row of channels
+per cell, and a bin's mean a weighted sum of rows: ``embedding_bag`` takes it without holding the samples, on every
+device, and is differentiable by rows and weights. Coordinates are those of the original operators: the middle of the
+first cell is 0.
 """
 
 from __future__ import annotations
@@ -30,26 +31,26 @@ def deform_conv(
     Returns:
         (B, O, H', W').
     """
-    batch, _, height, width = x.shape
-    _, _, kernel_height, kernel_width = weight.shape
+    height, width = x.shape[2:]
+    kernel_height, kernel_width = weight.shape[2:]
     rows, columns = offsets.shape[2:]
     taps = kernel_height * kernel_width
     groups = offsets.shape[1] // (2 * taps)
-    moved = offsets.to(_at_least_single(offsets)).unflatten(1, (groups, taps, 2)).permute(0, 4, 5, 1, 2, 3)
+    exact = _at_least_single(offsets)
+    moved = offsets.to(exact).unflatten(1, (groups, taps, 2)).flatten(0, 1)  # (B G, taps, 2, H', W')
 
     def along(length: int) -> Tensor:  # where the taps of a row or column of the output lie, unmoved
-        return torch.arange(length, device=x.device, dtype=moved.dtype) * stride - padding
+        return torch.arange(length, device=x.device, dtype=exact) * stride - padding
 
-    tap = torch.arange(taps, device=x.device)  # coordinates are (B, H', W', G, taps)
-    y = along(rows)[:, None, None, None] + (tap // kernel_width) * dilation + moved[..., 0]
-    x_ = along(columns)[:, None, None] + (tap % kernel_width) * dilation + moved[..., 1]
-    cells, shares = _product(_neighbours(y, height), _neighbours(x_, width), width)
-    plane = torch.arange(batch * groups, device=x.device).view(batch, 1, 1, groups, 1, 1) * (height * width)
-    table = x.to(moved.dtype).unflatten(1, (groups, -1)).permute(0, 1, 3, 4, 2).flatten(0, 3)  # (B G H W, C / G)
-    read = _sums(table, plane + cells, shares)  # (B, H', W', G, taps, C / G)
-    kernel = weight.flatten(2).unflatten(1, (groups, -1)).transpose(2, 3).flatten(1)  # (O, G taps C / G)
-    result = read.flatten(3).to(weight.dtype) @ kernel.T
-    return result.permute(0, 3, 1, 2)
+    tap = torch.arange(taps, device=x.device)[:, None, None]
+    y = along(rows)[:, None] + tap // kernel_width * dilation + moved[:, :, 0]
+    x_ = along(columns) + tap % kernel_width * dilation + moved[:, :, 1]
+    y, x_ = _near(y, height), _near(x_, width)
+    places = torch.stack([(2 * x_ + 1) / width - 1, (2 * y + 1) / height - 1], -1)  # from -1 to 1, edge to edge
+    maps = x.to(exact).unflatten(1, (groups, -1)).flatten(0, 1)
+    read = F.grid_sample(maps, places.flatten(1, 2), align_corners=False)  # (B G, C / G, taps H', W')
+    result = weight.flatten(1) @ read.to(weight.dtype).view(len(x), -1, rows * columns)  # (B, C taps, H' W')
+    return result.unflatten(2, (rows, columns))
 
 
 def deform_roi_pool(
@@ -113,12 +114,17 @@ def deform_roi_pool(
 def _neighbours(place: Tensor, length: int) -> tuple[Tensor, Tensor]:
     """The two cells around each coordinate and their shares in a linear interpolation, both (..., 2); a cell outside
     the ``length`` cells has no share."""
-    place = place.clamp(-2, length + 1)  # as good as any place outside
+    place = _near(place, length)
     low = place.detach().floor()
     cells = torch.stack([low, low + 1], -1)
     shares = torch.stack([1 - (place - low), place - low], -1)
     shares = shares * ((cells >= 0) & (cells < length))
     return cells.long().clamp(0, length - 1), shares
+
+
+def _near(place: Tensor, length: int) -> Tensor:
+    """Coordinates that are inside, or outside by two cells at most, which is as good as any place outside."""
+    return place.clamp(-2, length + 1)
 
 
 def _product(rows: tuple[Tensor, Tensor], columns: tuple[Tensor, Tensor], width: int) -> tuple[Tensor, Tensor]:
