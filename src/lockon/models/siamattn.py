@@ -874,7 +874,7 @@ def siamattn() -> SiamAttn:
     return SiamAttn(SiamAttnConfig())
 
 
-@register(paper=PAPER, official_name=official_name)
+@register(paper=PAPER, official_name=official_name, shipped=True)
 def siamattn_tiny() -> SiamAttn:
     """SiamAttn's design at a size that runs in real time on two CPU cores, on two levels of a small trunk."""
     return SiamAttn(
@@ -894,6 +894,7 @@ def siamattn_tiny() -> SiamAttn:
             hidden=128,
             box_hidden=128,
             rois=4,
+            mask_above=0.5,
             found_above=0.99,
         )
     )
