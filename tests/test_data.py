@@ -238,6 +238,14 @@ def test_pairs_do_not_depend_on_workers_or_restarts(tmp_path: Path) -> None:
     assert not torch.equal(whole[0].search, whole[1].search)
 
 
+def test_a_batch_is_its_pairs_stacked(tmp_path: Path) -> None:
+    dataset = PairDataset(sampler(tmp_path, masks=True), pairs=8, seed=7)
+    _, batch = load_pairs(dataset, 4, 0, workers=1)
+    for part, column in zip(batch, zip(*(dataset[i] for i in range(4, 8)), strict=True), strict=True):
+        assert part.dtype == column[0].dtype
+        assert torch.equal(part, torch.stack(column))
+
+
 def test_all_templates_show_the_target(tmp_path: Path) -> None:
     made = sampler(tmp_path, PairConfig(**(vars(CALM) | {"template": Jitter()})))
     made.templates = 3
