@@ -231,6 +231,20 @@ def test_converted_weights_are_called_safetensors(command: Command, official: Pa
     assert "call the file w.safetensors" in ran.err
 
 
+def test_weights_are_averaged(command: Command, tmp_path: Path) -> None:
+    one, two, out = (tmp_path / f"{name}.safetensors" for name in ("one", "two", "mean"))
+    state = lockon.create_model("stark-tiny", pretrained=True).state_dict()
+    save_weights(state, one, "stark-tiny")
+    save_weights({name: 3 * x for name, x in state.items()}, two, "stark-tiny", torch.float32)
+    ran = command("average", one, two, "--tracker", "stark-tiny", "--out", out)
+    assert ran.code == 0, ran.err
+    mean = lockon.create_model("stark-tiny", weights=out).state_dict()
+    assert torch.equal(mean["backbone.conv1.weight"], 2 * state["backbone.conv1.weight"])
+    ran = command("average", one, "--tracker", "grm-tiny", "--out", tmp_path / "other.safetensors")
+    assert ran.code == 1
+    assert "one.safetensors: these are weights of stark-tiny, not of grm-tiny" in ran.err
+
+
 def test_a_benchmarks_settings_are_used_or_its_name_is_explained(command: Command, clip: Path, tmp_path: Path) -> None:
     options = ("--box", BOX, "--end", 2, "--out", tmp_path / "out")
     assert command("track", clip, *options, "--benchmark", "lasot").code == 0  # stark-tiny has none of its own
@@ -248,7 +262,7 @@ def test_recipes_are_listed_with_a_line_each(command: Command) -> None:
     assert {"stark-tiny", "stark-st50-score", "sparsett-got10k", "siamattn"} <= told.keys()
 
 
-@pytest.mark.parametrize("verb", ["track", "demo", "models", "convert", "train"])
+@pytest.mark.parametrize("verb", ["track", "demo", "models", "convert", "average", "train"])
 def test_every_verb_shows_an_example(verb: str, command: Command) -> None:
     assert f"lockon {verb}" in command(verb, "--help").out
 

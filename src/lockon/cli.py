@@ -28,6 +28,7 @@ from lockon.errors import BoxError, LockonError, ModelError
 from lockon.frames import FrameSource, open_frames, read_ahead
 from lockon.models import MODELS
 from lockon.registry import DEFAULT, closest, find_device, list_models, load
+from lockon.registry import average as average_weights
 from lockon.registry import convert as convert_weights
 from lockon.select import select_box
 from lockon.summary import summarize
@@ -156,6 +157,22 @@ def convert(
     if found.foreign:
         say(f"named in the file and not run: {', '.join(found.foreign)}")
     say(f"weights of {tracker}: {out}")
+
+
+@app.command()
+def average(
+    weights: Annotated[list[Path], typer.Argument(help="Weights of one tracker, such as of two runs.")],
+    tracker: Annotated[str, typer.Option(help="Name of the tracker; see `lockon models`.")],
+    out: Annotated[Path, typer.Option(help="File to write, FILE.safetensors.")],
+    quiet: QuietOption = False,
+) -> None:
+    """Average weights: where one run began with what another ended with, the mean is often better than both.
+
+    Example: lockon average one.safetensors two.safetensors --tracker stark-tiny --out mean.safetensors
+    """
+    average_weights(weights, tracker, out)
+    if not quiet:
+        stdout.print(f"mean of {len(weights)} weights of {tracker}: {out}", markup=False)
 
 
 def list_recipes(show: bool) -> None:

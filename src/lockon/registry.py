@@ -9,7 +9,7 @@ import functools
 import importlib
 import math
 import pkgutil
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -86,13 +86,33 @@ def convert(path: Path, name: str, out: Path) -> Checkpoint:
         ModelError: unknown model, or a file that cannot be read or does not fit.
         OutputError: ``out`` is not called FILE.safetensors or cannot be written.
     """
-    if out.suffix != ".safetensors":
-        raise OutputError(f"{out}: weights are written as safetensors; call the file {out.stem}.safetensors")
+    _check_name(out)
     model = _build(name, {})
     checkpoint = read_checkpoint(path)
     put_weights(name, model, checkpoint, path)
     save_weights(model.state_dict(), out, name, torch.float32)
     return checkpoint
+
+
+def average(paths: Sequence[Path], name: str, out: Path) -> None:
+    """Writes the mean of several weights of one model, in float16.
+
+    It is often better than each of them where a run began with the weights that another ended with (Wortsman et al.,
+    ICML 2022); weights that were trained apart from the start have no such mean.
+
+    Raises:
+        ModelError: unknown model, or a file that cannot be read or does not fit.
+        OutputError: ``out`` is not called FILE.safetensors or cannot be written.
+    """
+    _check_name(out)
+    states = [create_model(name, weights=path).state_dict() for path in paths]
+    mean = {key: torch.stack([s[key] for s in states]).mean(0) for key, x in states[0].items() if x.is_floating_point()}
+    save_weights(states[0] | mean, out, name)
+
+
+def _check_name(out: Path) -> None:
+    if out.suffix != ".safetensors":
+        raise OutputError(f"{out}: weights are written as safetensors; call the file {out.stem}.safetensors")
 
 
 def _advice(name: str, tensors: Mapping[str, Tensor]) -> str:
