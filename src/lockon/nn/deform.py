@@ -45,7 +45,7 @@ def deform_conv(
     tap = torch.arange(taps, device=x.device)[:, None, None]
     y = along(rows)[:, None] + tap // kernel_width * dilation + moved[:, :, 0]
     x_ = along(columns) + tap % kernel_width * dilation + moved[:, :, 1]
-    y, x_ = _near(y, height), _near(x_, width)
+    y, x_ = y.clamp(-2, height + 1), x_.clamp(-2, width + 1)  # as good as any place further outside
     places = torch.stack([(2 * x_ + 1) / width - 1, (2 * y + 1) / height - 1], -1)  # from -1 to 1, edge to edge
     maps = x.to(exact).unflatten(1, (groups, -1)).flatten(0, 1)
     read = F.grid_sample(maps, places.flatten(1, 2), align_corners=False)  # (B G, C / G, taps H', W')
@@ -112,19 +112,12 @@ def deform_roi_pool(
 
 
 def _neighbours(place: Tensor, length: int) -> tuple[Tensor, Tensor]:
-    """The two cells around each coordinate and their shares in a linear interpolation, both (..., 2); a cell outside
-    the ``length`` cells has no share."""
-    place = _near(place, length)
+    """The two cells around each coordinate, which lies between the first and the last, and their shares in a linear
+    interpolation, both (..., 2)."""
     low = place.detach().floor()
-    cells = torch.stack([low, low + 1], -1)
+    cells = torch.stack([low, low + 1], -1)  # the last cell's neighbour has no share
     shares = torch.stack([1 - (place - low), place - low], -1)
-    shares = shares * ((cells >= 0) & (cells < length))
-    return cells.long().clamp(0, length - 1), shares
-
-
-def _near(place: Tensor, length: int) -> Tensor:
-    """Coordinates that are inside, or outside by two cells at most, which is as good as any place outside."""
-    return place.clamp(-2, length + 1)
+    return cells.long().clamp(max=length - 1), shares
 
 
 def _product(rows: tuple[Tensor, Tensor], columns: tuple[Tensor, Tensor], width: int) -> tuple[Tensor, Tensor]:
