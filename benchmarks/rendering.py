@@ -28,7 +28,7 @@ from lockon.errors import DataError
 Array = NDArray[np.float64]
 Item = TypeVar("Item")
 
-KINDS = ("plain", "crowd", "fast", "cross", "leave")
+KINDS = ("plain", "crowd", "fast", "cross", "leave", "gone")
 WIDTH, HEIGHT = 480, 270
 VIEW = np.array([WIDTH, HEIGHT], float)
 SHUTTER = 0.4  # share of the time between two frames in which the picture is exposed
@@ -215,14 +215,15 @@ def _draw(kind: str, pictures: Pictures, rng: Generator) -> Scene:
     front = []
     if kind == "cross":
         front.append(_wall(pictures, path[rng.integers(20, frames - 20)], rng.uniform(0.3, 0.6) * size, frames, rng))
-    elif kind == "leave" and rng.random() < 0.5:
+    elif kind in ("leave", "gone") and rng.random() < 0.5:
         target = replace(target, path=_walk_out(path, camera, size, rng))
-    elif kind == "leave":
+    elif kind in ("leave", "gone"):
         width = 1.3 * target.image.shape[1] * math.exp(target.shape[:, 0].max()) + 10
         path, place = _walk_behind(path, camera, width + size, rng)
         target = replace(target, path=path)
         front.append(_wall(pictures, place, width, frames, rng))
-    alike, others = {"plain": (1, 3), "crowd": (7, 4), "fast": (3, 3), "cross": (4, 3), "leave": (4, 3)}[kind]
+    counts = {"plain": (1, 3), "crowd": (7, 4), "fast": (3, 3), "cross": (4, 3), "leave": (4, 3), "gone": (0, 5)}
+    alike, others = counts[kind]
     actors = []
     for image in _look_alikes(hero, objects, alike, rng):
         if kind == "cross":
