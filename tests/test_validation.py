@@ -8,13 +8,13 @@ import torch
 
 from lockon.data.loader import load_pairs
 from lockon.errors import DataError
-from lockon.evaluation.sequences import read_sequences, score
+from lockon.evaluation.sequences import read_sequences
 from lockon.registry import create_model
 from lockon.tracker import Tracker
 from lockon.training.logs import Event, Validation
 from lockon.training.loop import make_model, make_pairs, train
 from lockon.training.run import Run
-from lockon.training.validation import Validator
+from lockon.training.validation import Validator, one_pass
 from lockon.weights import read_weights
 from tests import scenes
 from tests.runs import CPU, column, same_weights, short, stop_at
@@ -53,7 +53,7 @@ def test_a_tracker_that_stays_where_it_was_put_has_a_score_that_can_be_told(sequ
             return self.first
 
     one, _ = read_sequences(sequences)
-    auc, precision = score(Still(create_model("stark-tiny")), one)
+    auc, precision = one_pass(Still(create_model("stark-tiny")), one)
     w, h = one.boxes[0, 2:]
     shared = [(w - 2 * i) * (h - i) for i in range(4)]  # the disc moves by 2, 1 pixels a frame
     overlaps = [s / (2 * w * h - s) for s in shared]

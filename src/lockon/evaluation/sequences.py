@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from lockon.data.sources import decode
 from lockon.errors import DataError
-from lockon.evaluation.metrics import Array, precision, success_auc
-from lockon.tracker import Result, Tracker
+
+Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -114,11 +114,3 @@ def read_sequence(folder: Path) -> Sequence:
     if boxes.shape != (len(files), 4):
         raise DataError(f"{folder}: {len(files)} pictures, but {len(boxes)} boxes of {boxes.shape[1]} numbers")
     return Sequence(folder.name, tuple(files), boxes)
-
-
-def score(tracker: Tracker, sequence: Sequence) -> tuple[float, float]:
-    """Success AUC and precision at 20 pixels of one pass: the tracker gets the first box, and then no more."""
-    frames = sequence.frames()
-    results = [tracker.init(next(frames), sequence.boxes[0]), *map(tracker.update, frames)]
-    boxes = np.array([result.box for result in results if isinstance(result, Result)])
-    return success_auc(boxes, sequence.boxes), precision(boxes, sequence.boxes)
