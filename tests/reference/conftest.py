@@ -8,6 +8,11 @@ from .runner import Report, table
 REPORTS = pytest.StashKey[list[Report]]()
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A folder may have cases of one kind only; the test of the other kind then has nothing to run."""
+    items[:] = [item for item in items if not item.name.endswith("[NOTSET]")]
+
+
 @pytest.fixture(scope="session")
 def reports(request: pytest.FixtureRequest) -> list[Report]:
     return request.config.stash.setdefault(REPORTS, [])

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, NamedTuple, Protocol, TypeVar, cast
 
 import numpy as np
 import torch
@@ -100,7 +100,7 @@ class Case:
 def read_cases(root: Path) -> list[Case]:
     """All cases of a folder, or of the folders in it.
 
-    A ``cases.json`` that names no tracker (metrics) has another form and another test.
+    A ``cases.json`` that names no tracker has another form and another test; see ``metrics.py``.
     """
     folders = [root] if (root / "cases.json").is_file() else sorted(p.parent for p in root.glob("*/cases.json"))
     return [case for folder in folders for case in _read_folder(folder)]
@@ -262,11 +262,20 @@ class Deviation:
     share: float = 0.0
 
 
+class Asked(Protocol):
+    """A case of a tracker or of the metrics."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def outputs(self) -> Mapping[str, Any]: ...
+
+
 @dataclass
 class Report:
     """One row of the table at the end."""
 
-    case: Case
+    case: Asked
     deviations: list[Deviation] = field(default_factory=list)
     lacking: dict[str, str] = field(default_factory=dict)  # output to reason
     finished: bool = False

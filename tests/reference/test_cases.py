@@ -6,13 +6,14 @@ from collections.abc import Iterator
 
 import pytest
 
+from .metrics import read_metrics_cases
 from .runner import CASES, Case, Report, check, find_adapter, forget, read_cases
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     root = metafunc.config.getoption("--reference") or CASES
     cases = read_cases(root)
-    if not cases:
+    if not cases and not read_metrics_cases(root):
         raise pytest.UsageError(f"{root}: no reference cases here")
     metafunc.parametrize("case", cases, ids=[case.id for case in cases])
 

@@ -177,13 +177,13 @@ def case(**changes: Any) -> Case:
 def test_a_case_that_nothing_answers_is_an_error() -> None:
     report = Report(case())
     with pytest.raises(LookupError, match="nothing in the adapter"):
-        check(report.case, Adapter([]), report)
+        check(case(), Adapter([]), report)
     assert "FAILED" in table([report])[1]
 
 
 def test_what_is_lacking_is_told() -> None:
     report = Report(case())
-    check(report.case, Adapter([Lack("a reason", "kind", variants="^tiny$")]), report)
+    check(case(), Adapter([Lack("a reason", "kind", variants="^tiny$")]), report)
     assert not report.faults
     assert "not implemented: a reason" in table([report])[2]
 
@@ -192,7 +192,7 @@ def test_what_is_lacking_must_not_be_answered() -> None:
     adapter = Adapter([Lack("a reason", "kind")])
     adapter.answers("kind")(lambda _: {"b": NUMBERS})
     report = Report(case())
-    check(report.case, adapter, report)
+    check(case(), adapter, report)
     assert report.deviations == [Deviation("b", "answered, though declared lacking")]
 
 
@@ -200,7 +200,7 @@ def test_an_output_without_an_answer_fails() -> None:
     adapter = Adapter([Lack("a reason", "kind", outputs=("a",))])
     adapter.answers("kind")(lambda _: {})
     report = Report(case())
-    check(report.case, adapter, report)
+    check(case(), adapter, report)
     assert report.faults == ["b: no answer"]
 
 
@@ -245,13 +245,26 @@ def test_another_folder_is_checked(folders: Path) -> None:
     assert _pytest(folders / "right").returncode == 0
 
 
+def test_a_folder_may_have_cases_of_one_kind_only(tmp_path: Path) -> None:
+    shutil.copytree(
+        CASES / "metrics", tmp_path / "numbers", ignore=lambda _, names: {"vot.npz", "regions.json"} & {*names}
+    )
+    entry = json.loads((tmp_path / "numbers" / "cases.json").read_text())
+    entry["cases"] = entry["cases"][:1]
+    (tmp_path / "numbers" / "cases.json").write_text(json.dumps(entry))
+    done = _pytest(tmp_path, "tests/reference/test_cases.py", "tests/reference/test_metrics_cases.py")
+    assert done.returncode == 0
+    assert "1 passed" in done.stdout
+    assert "skipped" not in done.stdout
+
+
 def test_an_empty_folder_is_an_error(tmp_path: Path) -> None:
     done = _pytest(tmp_path)
     assert done.returncode not in (0, 1)
     assert "no reference cases" in done.stdout + done.stderr
 
 
-def _pytest(folder: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "tests/reference/test_cases.py"]
+def _pytest(folder: Path, *files: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *(files or ["tests/reference/test_cases.py"])]
     root = Path(__file__).parents[2]
     return subprocess.run([*command, "--reference", folder], cwd=root, capture_output=True, text=True)

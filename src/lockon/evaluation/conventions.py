@@ -18,64 +18,22 @@ from difflib import get_close_matches
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lockon.errors import DataError
+from lockon.evaluation.agreement import (
+    Mask,
+    annotated,
+    has_area,
+    has_centre,
+    has_relative_centre,
+    positive,
+    relative_error,
+    relative_error_above_one,
+    relative_error_in_steps,
+)
 from lockon.evaluation.sequences import Array
 
-Mask = NDArray[np.bool_]
 Outcome = Literal["judge", "hit", "miss", "drop"]  # of a frame; dropped frames are not in the denominator either
-
-
-# Which rows of the truth count: (T, 4) to (T,)
-
-
-def annotated(truth: Array) -> Mask:
-    """Four numbers."""
-    return np.all(~np.isnan(truth), axis=1)
-
-
-def has_area(truth: Array) -> Mask:
-    """Width and height above 0."""
-    return np.all(truth[:, 2:] > 0, axis=1)
-
-
-def positive(truth: Array) -> Mask:
-    """All four numbers above 0: a box that touches the picture's left or upper border, counted from 0, is out."""
-    return np.all(truth > 0, axis=1)
-
-
-def has_centre(truth: Array) -> Mask:
-    """Both numbers of the centre above 0."""
-    return np.all(_centre(truth) > 0, axis=1)
-
-
-def has_relative_centre(truth: Array) -> Mask:
-    """Both numbers of the centre, divided by the size, above 0."""
-    return np.all(_centre(truth) / kept_from_zero(truth) > 0, axis=1)
-
-
-def _centre(truth: Array) -> Array:
-    """(T, 2) of the pixels from the first to the last."""
-    return truth[:, :2] + (truth[:, 2:] - 1) / 2
-
-
-# What centre errors are divided by: (T, 4) truth to (T, 2) pixels
-
-
-def own_size(truth: Array) -> Array:
-    """Width and height."""
-    return truth[:, 2:]
-
-
-def kept_from_zero(truth: Array) -> Array:
-    """Width and height, no division by 0."""
-    return truth[:, 2:] + 1e-16
-
-
-def one_pixel_or_more(truth: Array) -> Array:
-    """Width and height, at least 1."""
-    return np.maximum(1.0, truth[:, 2:])
 
 
 # From curves to scores: (S, K) to (S,)
@@ -152,7 +110,7 @@ class Convention:
         rounded: whether all coordinates are rounded to the nearest integer, halves to the even one.
         clipped: whether both boxes are fitted into the picture: the corner first, then the size.
         decimals: that centre errors are rounded to.
-        relative_to: what the normalised error is divided by.
+        relative: the distance of centres in sizes of the truth.
         per_valid: whether shares are of the frames with a valid truth, though others can be hits as well.
         absent_label: "absent" (1 is absent) or "cover" (0 is absent).
         pooled: whether a frame counts the same whatever its sequence; else a sequence does.
@@ -175,7 +133,7 @@ class Convention:
     rounded: bool = False
     clipped: bool = False
     decimals: int | None = None
-    relative_to: Callable[[Array], Array] = own_size
+    relative: Callable[[Array, Array], Array] = relative_error
     per_valid: bool = False
     absent_label: Literal["absent", "cover"] = "absent"
     pooled: bool = False
@@ -199,7 +157,7 @@ _GOT10K = Convention(
     precision=_ANY,
     longer="cut",
     shorter="cut",
-    relative_to=one_pixel_or_more,
+    relative=relative_error_above_one,
 )
 _PYTRACKING = Convention(
     success=Measure(OVERLAPS, mean, positive, "miss", "miss"),
@@ -226,7 +184,6 @@ CONVENTIONS: Mapping[str, Convention] = {
         precision=Measure(PIXELS, at_20, has_centre, "hit", "miss"),
         norm_precision=Measure(SHARES, at_20, has_relative_centre, "hit", "miss"),
         given="judged",
-        relative_to=kept_from_zero,
     ),
     "pytracking": _PYTRACKING,
     "got10k": _GOT10K,
@@ -261,6 +218,7 @@ CONVENTIONS: Mapping[str, Convention] = {
         inclusive=True,
         missing="zeros",
         rounded=True,
+        relative=relative_error_in_steps,
         coverage=True,
     ),
 }

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from lockon.errors import DataError
-from lockon.evaluation.conventions import Convention, Mask
+from lockon.evaluation.agreement import Mask
+from lockon.evaluation.conventions import Convention
 from lockon.evaluation.sequences import Array, Sequence
 
 

@@ -13,7 +13,8 @@ from functools import cached_property
 import numpy as np
 
 from lockon.errors import DataError
-from lockon.evaluation.conventions import OVERLAPS, TOOLKITS, Convention, Mask, Measure, find_convention
+from lockon.evaluation.agreement import Mask, centre_error, overlap, present
+from lockon.evaluation.conventions import OVERLAPS, TOOLKITS, Convention, Measure, find_convention
 from lockon.evaluation.matching import Pair, match
 from lockon.evaluation.sequences import Array, Sequence
 
@@ -31,27 +32,7 @@ __all__ = [
 ]
 
 
-# Of single frames and tracks
-
-
-def present(truth: Array) -> Mask:
-    """(T,) where the target is in view."""
-    return ~np.isnan(truth[:, 0])
-
-
-def overlap(boxes: Array, truth: Array) -> Array:
-    """(T,) intersection over union of paired boxes; 0 where either has no area or the target is absent."""
-    low = np.maximum(boxes[:, :2], truth[:, :2])
-    high = np.minimum(boxes[:, :2] + boxes[:, 2:], truth[:, :2] + truth[:, 2:])
-    inner = (high - low).clip(min=0).prod(1)
-    union = boxes[:, 2:].prod(1) + truth[:, 2:].prod(1) - inner
-    return np.divide(inner, union, out=np.zeros_like(inner), where=union > 0)
-
-
-def centre_error(boxes: Array, truth: Array, unit: Array | float = 1.0) -> Array:
-    """(T,) distance between the centres of paired boxes in pixels, or in units of (T, 2) pixels in x and y."""
-    offset = (boxes[:, :2] + boxes[:, 2:] / 2 - truth[:, :2] - truth[:, 2:] / 2) / unit
-    return np.hypot(offset[:, 0], offset[:, 1])
+# Of one sequence
 
 
 def success_auc(boxes: Array, truth: Array) -> float:
@@ -205,8 +186,8 @@ def _tally(convention: Convention, sequence: Sequence, boxes: Array) -> _Tally:
     pair = match(convention, sequence, boxes)
     with np.errstate(invalid="ignore", divide="ignore"):  # of NaN and of sizes of 0 come errors above any threshold
         overlaps = overlap(pair.boxes, pair.truth)
-        units = {"precision": np.ones(2), "norm_precision": convention.relative_to(pair.truth)}
-        errors = {name: centre_error(pair.boxes, pair.truth, units[name]) for name in convention.errors}
+        distance = {"precision": centre_error, "norm_precision": convention.relative}
+        errors = {name: distance[name](pair.boxes, pair.truth) for name in convention.errors}
     if convention.decimals is not None:
         errors = {name: values.round(convention.decimals) for name, values in errors.items()}
     judged = _judged(convention.success, pair)
