@@ -15,6 +15,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="DIR",
         help="check this folder of reference cases (or folder of such folders) in place of tests/reference/cases",
     )
+    parser.addoption(
+        "--real",
+        type=Path,
+        metavar="DIR",
+        default=Path(__file__).parents[2] / "shared/reference/metrics/real",
+        help="published results of other trackers with their scores; tests that read them are skipped without",
+    )
 
 
 @pytest.fixture

@@ -1,4 +1,5 @@
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
@@ -16,6 +17,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def reports(request: pytest.FixtureRequest) -> list[Report]:
     return request.config.stash.setdefault(REPORTS, [])
+
+
+@pytest.fixture(scope="session")
+def real(request: pytest.FixtureRequest) -> Path:
+    """The folder of published results, ``--real``: other people's files, which are read where they are."""
+    folder: Path = request.config.getoption("--real")
+    if not (folder / "real.json").is_file():
+        pytest.skip(f"no published results in {folder}")
+    return folder
 
 
 @pytest.fixture

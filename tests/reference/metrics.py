@@ -7,7 +7,9 @@ the toolkit said: single numbers and arrays. How lockon answers is said in ``ada
 from __future__ import annotations
 
 import importlib
+import io
 import json
+import lzma
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -104,3 +106,9 @@ def check_metrics(case: MetricsCase, answer: Mapping[str, Any]) -> list[Deviatio
 
 def _spec(stored: np.ndarray, tol: float) -> Json:
     return {"dtype": str(stored.dtype), "shape": list(stored.shape), "stored": "whole", "atol": tol, "rtol": 0}
+
+
+def read_published(file: Path) -> dict[str, np.ndarray]:
+    """All arrays of a file of published results (``.npz.xz``)."""
+    with lzma.open(file) as packed, np.load(io.BytesIO(packed.read())) as arrays:
+        return dict(arrays)

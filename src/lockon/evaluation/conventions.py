@@ -149,6 +149,7 @@ class Convention:
 OVERLAPS: Array = np.linspace(0, 1, 21)
 PIXELS: Array = np.linspace(0, 50, 51)
 SHARES: Array = np.arange(51) / 100
+TWENTIETHS: Array = np.arange(21) / 20  # 6 / 20 is below 6 * 0.05, and an overlap of 0.3 between them
 
 _ANY = Measure(PIXELS, at_20, annotated, "drop", "judge")
 _POSITIVE = Measure(PIXELS, at_20, positive, "hit", "judge")
@@ -188,7 +189,7 @@ CONVENTIONS: Mapping[str, Convention] = {
     "pytracking": _PYTRACKING,
     "got10k": _GOT10K,
     "otb": Convention(
-        success=replace(_POSITIVE, thresholds=OVERLAPS, score=mean, invalid="miss"),
+        success=replace(_POSITIVE, thresholds=TWENTIETHS, score=mean, invalid="miss"),
         precision=_POSITIVE,
         longer="cut",
         shorter="cut",
