@@ -1,11 +1,15 @@
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from lockon.data.sources import Source, read_sources
 from lockon.models import MODELS, ModelInfo
 from tests import scenes
 from tests.small import SMALL
+
+hypothesis.settings.register_profile("untimed", deadline=None)  # other work on the machine fails no test
+hypothesis.settings.load_profile("untimed")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -70,19 +70,19 @@ def centre_error(boxes: Array, truth: Array) -> Array:
 
 
 def relative_error(boxes: Array, truth: Array) -> Array:
-    """Distance of the centres, each divided by the truth's size (Mueller et al., TrackingNet, ECCV 2018), as pysot,
-    pytracking and LaSOT's toolkit compute it."""
+    """Distance of the centres, x in widths of the truth and y in heights, of one pixel at least (Mueller et al.,
+    TrackingNet, ECCV 2018): got10k's."""
+    return _length((centre(boxes) - centre(truth)) / np.maximum(1.0, truth[:, 2:]))
+
+
+def relative_error_of_quotients(boxes: Array, truth: Array) -> Array:
+    """The same, each centre divided first: that of pysot, pytracking and LaSOT's toolkit."""
     size = truth[:, 2:] + 1e-16  # which changes a size of 0 only
     return _length(centre(boxes) / size - centre(truth) / size)
 
 
-def relative_error_above_one(boxes: Array, truth: Array) -> Array:
-    """The same of the centres' difference, where a truth is one pixel wide and high at least: got10k's."""
-    return _length((centre(boxes) - centre(truth)) / np.maximum(1.0, truth[:, 2:]))
-
-
 def relative_error_in_steps(boxes: Array, truth: Array) -> Array:
-    """The same, multiplied and divided from left to right: the TrackingNet devkit's."""
+    """The same, squared by multiplying and dividing from left to right: that of TrackingNet's devkit."""
     offset, size = centre(boxes) - centre(truth), truth[:, 2:]
     return np.sqrt((offset / size * offset / size).sum(1))
 

@@ -1,10 +1,10 @@
 """What the toolkits of one-pass evaluation do differently, as data: one ``Convention`` each.
 
 They agree on overlap, centre error and the curves (Wu et al., OTB, TPAMI 2015). They differ in which frames count, in
-what happens to odd rows of a result, and in how a curve becomes a score; none of it is in a paper, and the same boxes
-differ by points. Read from got-10k/toolkit, STVIR/pysot, visionml/pytracking, jwlim/tracker_benchmark (OTB),
-HengLan/LaSOT_Evaluation_Toolkit and SilvioGiancola/TrackingNet-devkit. ``plain`` is the papers' text, with
-nothing but frames that show the target.
+what happens to odd rows of a result, and in how a curve becomes a score; papers don't say, and the same boxes differ by
+points. The facts are those of got-10k/toolkit, STVIR/pysot, visionml/pytracking, jwlim/tracker_benchmark (OTB),
+HengLan/LaSOT_Evaluation_Toolkit and SilvioGiancola/TrackingNet-devkit. ``plain`` is what the papers' text says, of the
+frames that show the target.
 
 Not told apart, because no score shows it: the ways to write the intersection, a tiny number added to the union or to
 the number of frames, and clipping an overlap to 0..1.
@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from difflib import get_close_matches
 from typing import Literal
 
 import numpy as np
@@ -28,10 +27,11 @@ from lockon.evaluation.agreement import (
     has_relative_centre,
     positive,
     relative_error,
-    relative_error_above_one,
     relative_error_in_steps,
+    relative_error_of_quotients,
 )
 from lockon.evaluation.sequences import Array
+from lockon.registry import closest
 
 Outcome = Literal["judge", "hit", "miss", "drop"]  # of a frame; dropped frames are not in the denominator either
 
@@ -158,7 +158,6 @@ _GOT10K = Convention(
     precision=_ANY,
     longer="cut",
     shorter="cut",
-    relative=relative_error_above_one,
 )
 _PYTRACKING = Convention(
     success=Measure(OVERLAPS, mean, positive, "miss", "miss"),
@@ -170,6 +169,7 @@ _PYTRACKING = Convention(
     repair=zero_size,
     strict=True,
     nan_truth=False,
+    relative=relative_error_of_quotients,
 )
 
 CONVENTIONS: Mapping[str, Convention] = {
@@ -185,6 +185,7 @@ CONVENTIONS: Mapping[str, Convention] = {
         precision=Measure(PIXELS, at_20, has_centre, "hit", "miss"),
         norm_precision=Measure(SHARES, at_20, has_relative_centre, "hit", "miss"),
         given="judged",
+        relative=relative_error_of_quotients,
     ),
     "pytracking": _PYTRACKING,
     "got10k": _GOT10K,
@@ -201,6 +202,7 @@ CONVENTIONS: Mapping[str, Convention] = {
         norm_precision=Measure(SHARES, at_20, positive, "hit", "miss"),
         longer="cut",
         repair=no_size_or_nan,
+        relative=relative_error_of_quotients,
     ),
     "got10k-ao": Convention(
         success=Measure(np.linspace(0, 1, 101), mean),
@@ -223,7 +225,7 @@ CONVENTIONS: Mapping[str, Convention] = {
         coverage=True,
     ),
 }
-"""By toolkit; ``plain`` is the papers' text. OPE scores that a paper prints are mostly pysot's or pytracking's."""
+"""By toolkit."""
 
 TOOLKITS: tuple[str, ...] = tuple(CONVENTIONS)
 
@@ -254,8 +256,7 @@ def find_convention(toolkit: str, benchmark: str = "", exclude_invalid_frames: b
         DataError: there is no such toolkit, or it has no such option.
     """
     if toolkit not in CONVENTIONS:
-        near = get_close_matches(toolkit, TOOLKITS, 1, 0)[0]
-        raise DataError(f"no toolkit {toolkit!r}; did you mean {near!r}? There are {', '.join(TOOLKITS)}")
+        raise DataError(f"unknown toolkit {toolkit!r}; {closest(toolkit, TOOLKITS)}")
     found = ON_BENCHMARK.get((toolkit, benchmark), CONVENTIONS[toolkit])
     if not exclude_invalid_frames:
         return found

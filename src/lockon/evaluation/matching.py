@@ -45,7 +45,7 @@ def match(convention: Convention, sequence: Sequence, boxes: Array) -> Pair:
         raise DataError(f"{sequence.name}: NaN in the annotation, which this toolkit takes on UAV123 and UAV20L only")
     boxes, truth = _even(convention, sequence.name, _repaired(convention, sequence.name, boxes, truth), truth)
     if not len(boxes):
-        raise DataError(f"{sequence.name}: an empty result, for {len(sequence.boxes)} frames")
+        raise DataError(f"{sequence.name}: an empty result for {len(sequence.boxes)} frames")
     absent = _absent(convention, sequence)[: len(truth)]
     if convention.given == "replaced":
         boxes = np.concatenate([truth[:1], boxes[1:]])
@@ -74,12 +74,16 @@ def _repaired(convention: Convention, name: str, boxes: Array, truth: Array) -> 
 
 def _even(convention: Convention, name: str, boxes: Array, truth: Array) -> tuple[Array, Array]:
     """Result and truth of one length."""
-    fewer = len(boxes) < len(truth)
-    how = convention.shorter if fewer else convention.longer
-    if how == "error" and len(boxes) != len(truth):
-        raise DataError(f"{name}: {len(boxes)} rows in the result, but {len(truth)} in the annotation")
+    if len(boxes) == len(truth):
+        return boxes, truth
+    how = convention.shorter if len(boxes) < len(truth) else convention.longer
+    if how == "error":
+        raise DataError(
+            f"{name}: {len(boxes)} rows in the result, but {len(truth)} in the annotation; "
+            "was the run cut short, or is it of another release of the benchmark?"
+        )
     if how == "zeros":
-        return np.concatenate([boxes, np.zeros((len(truth) - len(boxes), 4))]) if fewer else boxes, truth
+        return np.concatenate([boxes, np.zeros((len(truth) - len(boxes), 4))]), truth
     rows = min(len(boxes), len(truth))
     return boxes[:rows], truth[:rows]
 

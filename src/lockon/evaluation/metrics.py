@@ -172,7 +172,7 @@ class _Tally:
 
 def _tally_all(convention: Convention, sequence: Sequence, boxes: Array) -> _Tally:
     """The mean over a result's repetitions, where it has them."""
-    if np.ndim(boxes) != 3:
+    if np.ndim(boxes) != 3 or not len(boxes):
         return _tally(convention, sequence, np.asarray(boxes, float))
     runs = [_tally(convention, sequence, run) for run in np.asarray(boxes, float)]
     return _Tally(
@@ -184,7 +184,7 @@ def _tally_all(convention: Convention, sequence: Sequence, boxes: Array) -> _Tal
 
 def _tally(convention: Convention, sequence: Sequence, boxes: Array) -> _Tally:
     pair = match(convention, sequence, boxes)
-    with np.errstate(invalid="ignore", divide="ignore"):  # of NaN and of sizes of 0 come errors above any threshold
+    with np.errstate(all="ignore"):  # NaN, infinity and sizes of 0 give errors above any threshold
         overlaps = overlap(pair.boxes, pair.truth)
         distance = {"precision": centre_error, "norm_precision": convention.relative}
         errors = {name: distance[name](pair.boxes, pair.truth) for name in convention.errors}
