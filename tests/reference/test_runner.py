@@ -245,17 +245,25 @@ def test_another_folder_is_checked(folders: Path) -> None:
     assert _pytest(folders / "right").returncode == 0
 
 
-def test_a_folder_may_have_cases_of_one_kind_only(tmp_path: Path) -> None:
-    shutil.copytree(
-        CASES / "metrics", tmp_path / "numbers", ignore=lambda _, names: {"vot.npz", "regions.json"} & {*names}
-    )
-    entry = json.loads((tmp_path / "numbers" / "cases.json").read_text())
-    entry["cases"] = entry["cases"][:1]
-    (tmp_path / "numbers" / "cases.json").write_text(json.dumps(entry))
-    done = _pytest(tmp_path, "tests/reference/test_cases.py", "tests/reference/test_metrics_cases.py")
-    assert done.returncode == 0
+def test_another_folder_of_metrics_is_checked(tmp_path: Path) -> None:
+    """Beside the case as it is stand one with another number, one with another array, and one of an unknown toolkit."""
+    shutil.copy(CASES / "metrics" / "ope.npz", tmp_path)
+    content = json.loads((CASES / "metrics" / "cases.json").read_text())
+    right = content["cases"][0]
+    changes: list[Json] = [
+        {"expected": right["expected"] | {"success_score": right["expected"]["success_score"] + 1e-8}},
+        {"arrays": right["arrays"] | {"success_curve": right["arrays"]["precision_curve"]}},
+        {"toolkit": "new"},
+    ]
+    content["cases"] = [right, *(right | change | {"id": str(number)} for number, change in enumerate(changes))]
+    (tmp_path / "cases.json").write_text(json.dumps(content))
+    done = _pytest(tmp_path)
+    assert done.returncode == 1
     assert "1 passed" in done.stdout
-    assert "skipped" not in done.stdout
+    assert "3 failed" in done.stdout
+    assert "success_score: 1 of 1 differ" in done.stdout
+    assert "success_curve: shape [21], not [51]" in done.stdout
+    assert "skipped" not in done.stdout  # there is no tracker's case, and no test of one
 
 
 def test_an_empty_folder_is_an_error(tmp_path: Path) -> None:
@@ -264,7 +272,8 @@ def test_an_empty_folder_is_an_error(tmp_path: Path) -> None:
     assert "no reference cases" in done.stdout + done.stderr
 
 
-def _pytest(folder: Path, *files: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *(files or ["tests/reference/test_cases.py"])]
+def _pytest(folder: Path) -> subprocess.CompletedProcess[str]:
+    files = [f"tests/reference/{name}.py" for name in ("test_cases", "test_metrics_cases")]
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *files]
     root = Path(__file__).parents[2]
     return subprocess.run([*command, "--reference", folder], cwd=root, capture_output=True, text=True)
