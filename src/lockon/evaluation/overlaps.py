@@ -1,0 +1,270 @@
+"""Overlap of VOT regions: pixels that two regions share over pixels that either has, as each toolkit draws them.
+
+On a row of pixels a rectangle or polygon is a few spans. All rows of all frames are drawn at once, as arrays of the
+spans' first and last pixels, and no picture is made. Only masks are compared as pictures.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lockon.errors import DataError
+from lockon.evaluation.metrics import Array
+from lockon.evaluation.regions import Code, Mask, Polygon, Rectangle, Region, enclosing_box, numbers
+
+Toolkit = Literal["pysot", "vot"]
+Size = tuple[float, float]
+
+
+def overlaps(a: Sequence[Region], b: Sequence[Region], size: Size | None, toolkit: Toolkit) -> Array:
+    """(T,) overlap of paired regions, 0 to 1.
+
+    Args:
+        a, b: (T,) each.
+        size: width and height of the frames: what lies outside does not count. None counts everything.
+        toolkit: "vot" draws a rectangle as w x h pixels, and a code as nothing: two codes agree (1). In "pysot" (and
+            TraX) a rectangle is a polygon of its corners, which has one pixel more on either side; the frame's far
+            border counts as inside; two regions without pixels, and a code with anything, give NaN.
+
+    Raises:
+        DataError: masks with pysot, which has none.
+    """
+    result = np.zeros(len(a))
+    kinds = defaultdict(list)
+    for frame, pair in enumerate(zip(a, b, strict=True)):
+        kinds[type(pair[0]), type(pair[1])].append(frame)
+    for kind, frames in kinds.items():
+        if Code in kind:
+            result[frames] = np.nan if toolkit == "pysot" else float(kind == (Code, Code))
+        else:
+            compare = _pysot if toolkit == "pysot" else _vot
+            result[frames] = compare([a[frame] for frame in frames], [b[frame] for frame in frames], size)
+    return result
+
+
+class _Boxes(NamedTuple):
+    """Upright boxes in pixels, both corners (N, 2) included."""
+
+    low: Array
+    high: Array
+
+    def hull(self, other: _Boxes) -> _Boxes:
+        return _Boxes(np.minimum(self.low, other.low), np.maximum(self.high, other.high))
+
+    def common(self, other: _Boxes) -> _Boxes:
+        return _Boxes(np.maximum(self.low, other.low), np.minimum(self.high, other.high))
+
+    def take(self, places: NDArray[Any] | list[int]) -> _Boxes:
+        return _Boxes(self.low[places], self.high[places])
+
+
+def _bounds(size: Size | None, border: int) -> _Boxes:
+    """The pixels that count."""
+    if size is None:
+        return _Boxes(np.full(2, -np.inf), np.full(2, np.inf))
+    return _Boxes(np.zeros(2), np.asarray(size, float) - border)
+
+
+# The toolkits: overlaps of N regions of one type with N of one type.
+
+
+def _pysot(a: Sequence[Region], b: Sequence[Region], size: Size | None) -> Array:
+    """In single precision; corners are rounded, half away from zero, from where the two regions' boxes begin."""
+    corners = [_corners(a), _corners(b)]
+    boxes = [
+        _Boxes(np.floor(np.nanmin(x, 1)), np.ceil(np.nanmax(x, 1))).common(_bounds(size, border=0)) for x in corners
+    ]
+    # Drawn is where the boxes share an area; and where neither has one, which gives 0 / 0.
+    areas = [(box.high - box.low).prod(1) for box in boxes]
+    shared = boxes[0].common(boxes[1])
+    drawn = (shared.high > shared.low).all(1) | ((areas[0] == 0) & (areas[1] == 0))
+    rows = _Rows.of(boxes[0].hull(boxes[1]).take(drawn))
+    low = rows.window.low[:, None].astype(np.float32)
+    spans = [_polygon_spans(_round_half_away(x[drawn] - low), rows, thin=False) for x in corners]
+    result = np.zeros(len(a))
+    result[drawn] = _ratio(spans[0], spans[1], rows, nothing=np.nan)
+    return result
+
+
+def _vot(a: Sequence[Region], b: Sequence[Region], size: Size | None) -> Array:
+    """Coordinates and sizes are rounded first, half to even, in single precision."""
+    boxes = _pixel_boxes(a), _pixel_boxes(b)
+    hull = boxes[0].hull(boxes[1])
+    window = hull.common(_bounds(size, border=1))
+    shared = window.common(boxes[0]).common(boxes[1])
+    equal = (hull.high <= hull.low).any(1)  # the toolkit takes regions on one row or column for equal
+    drawn = (window.high > window.low).all(1) & (shared.high >= shared.low).all(1)
+    result = equal.astype(float)
+    places = np.flatnonzero(drawn)
+    if isinstance(a[0], Mask) or isinstance(b[0], Mask):
+        for place in places:
+            rows = _Rows.of(window.take([place]))
+            pictures = _picture(a[place], rows), _picture(b[place], rows)
+            union = np.count_nonzero(pictures[0] | pictures[1])
+            result[place] = np.count_nonzero(pictures[0] & pictures[1]) / union if union else 0
+    elif len(places):
+        rows = _Rows.of(window.take(places))
+        spans = [_vot_spans([regions[place] for place in places], rows) for regions in (a, b)]
+        result[places] = _ratio(spans[0], spans[1], rows, nothing=0)
+    return result
+
+
+def _pixel_boxes(regions: Sequence[Region]) -> _Boxes:
+    """The pixels between which regions of one type are drawn by the VOT toolkit."""
+    if isinstance(regions[0], Polygon):
+        corners = _corners(regions).round()
+        return _Boxes(np.nanmin(corners, 1), np.nanmax(corners, 1))
+    boxes = np.array([enclosing_box(region) for region in regions if not isinstance(region, Code)], np.float32)
+    low, extent = np.split(boxes.round().astype(float), 2, axis=1)
+    return _Boxes(low, low + extent - 1)
+
+
+# Rows of pixels
+
+
+class _Rows(NamedTuple):
+    """All pixel rows of N windows, one window after the other: L in all.
+
+    Attributes:
+        window: (N, 2) twice.
+        index: (L,) the window that a row is of.
+        y: (L,) counted from the window's top.
+        last: (L,) the window's last column, counted from its left.
+    """
+
+    window: _Boxes
+    index: NDArray[np.int64]
+    y: Array
+    last: Array
+
+    @classmethod
+    def of(cls, window: _Boxes) -> _Rows:
+        columns, heights = (window.high - window.low + [0, 1]).T
+        index = np.repeat(np.arange(len(heights)), heights.astype(np.int64))
+        top = np.cumsum(heights) - heights
+        return cls(window, index, np.arange(len(index)) - top[index], columns[index])
+
+
+class _Spans(NamedTuple):
+    """(L, K) first and last pixels of up to K spans on each row, apart from each other; last < first for none."""
+
+    first: Array
+    last: Array
+
+    def inside(self, rows: _Rows) -> _Spans:
+        """The parts inside the windows."""
+        return _Spans(np.maximum(self.first, 0), np.minimum(self.last, rows.last[:, None]))
+
+
+def _vot_spans(regions: Sequence[Region], rows: _Rows) -> _Spans:
+    """Rectangles or polygons as the VOT toolkit draws them."""
+    if isinstance(regions[0], Polygon):
+        return _polygon_spans((_corners(regions).round() - rows.window.low[:, None]).astype(float), rows, thin=True)
+    box = _pixel_boxes(regions)
+    # The toolkit cuts the far side, counted from the window, at the window's far side, counted from the frame: this
+    # takes effect at negative coordinates, when there is no size.
+    (left, top), (right, bottom) = (
+        side[rows.index].T
+        for side in (box.low - rows.window.low, np.minimum(box.high - rows.window.low, rows.window.high))
+    )
+    drawn = (top <= rows.y) & (rows.y <= bottom)
+    return _Spans(left[:, None], np.where(drawn, right, -1)[:, None]).inside(rows)
+
+
+def _polygon_spans(corners: Array, rows: _Rows, thin: bool) -> _Spans:
+    """Polygons whose corners lie on pixels, drawn by scan lines.
+
+    Each edge that touches a row gives a node, its x there without decimals. From left to right, a node and the next
+    bound a span; of nodes in one place all but the last are skipped.
+
+    Args:
+        corners: (N, V, 2) from the window's corner; NaN after a polygon's last.
+        rows: of the windows.
+        thin: whether level edges give a node, too, and the row's last two nodes a span even if they are in one place.
+    """
+    x, y = np.moveaxis(corners[rows.index], -1, 0)  # (L, V)
+    x0, y0 = np.moveaxis(_previous(corners)[rows.index], -1, 0)
+    row, level = rows.y[:, None], y0 == y
+    touched = (np.minimum(y0, y) <= row) & (row <= np.maximum(y0, y)) & (thin | ~level)
+    nodes = np.trunc(x + (row - y) / np.where(level, 1, y0 - y) * (x0 - x))
+    nodes = np.sort(np.where(touched, nodes, np.nan), axis=1)
+    nodes = np.pad(nodes, [(0, 0), (0, 1)], constant_values=np.nan)
+    spans = _Spans(*np.zeros((2, len(nodes), corners.shape[1] - 1)))
+    bounded, end = np.zeros(len(nodes), bool), np.full(len(nodes), -np.inf)
+    for k, (here, following, after) in enumerate(zip(nodes.T, nodes.T[1:], nodes.T[2:])):
+        lone = (here == following) & np.isnan(after) & thin
+        bounded = ~bounded & ((here < following) | lone)  # the end of a span does not begin another
+        spans.first[:, k] = np.where(bounded, np.maximum(here, end + 1), np.inf)  # two spans may meet in a pixel
+        spans.last[:, k] = end = np.where(bounded, following, end)
+    return spans.inside(rows)
+
+
+def _ratio(a: _Spans, b: _Spans, rows: _Rows, nothing: float) -> Array:
+    """(N,) pixels in both over pixels in either; ``nothing`` where there are none."""
+    both = np.zeros(len(rows.index))
+    for i, j in np.ndindex(a.first.shape[1], b.first.shape[1]):
+        both += _length(np.maximum(a.first[:, i], b.first[:, j]), np.minimum(a.last[:, i], b.last[:, j]))
+    total = _length(*a).sum(1) + _length(*b).sum(1)
+    windows = len(rows.window.low)
+    shared = np.bincount(rows.index, both, windows)
+    union = np.bincount(rows.index, total, windows) - shared
+    return np.divide(shared, union, out=np.full(windows, float(nothing)), where=union > 0)
+
+
+def _length(first: Array, last: Array) -> Array:
+    return (last - first + 1).clip(min=0)
+
+
+# Corners
+
+
+def _corners(regions: Sequence[Region]) -> NDArray[np.float32]:
+    """(N, V, 2) corners; those of polygons with fewer end in NaN.
+
+    Raises:
+        DataError: a mask.
+    """
+    if isinstance(regions[0], Rectangle):
+        x, y, width, height = np.array([numbers(r) for r in regions if isinstance(r, Rectangle)], np.float32).T
+        right, bottom = x + width, y + height
+        return np.stack([x, y, right, y, right, bottom, x, bottom], axis=1).reshape(-1, 4, 2)
+    points = [region.points for region in regions if isinstance(region, Polygon)]
+    if len(points) < len(regions):
+        raise DataError("pysot has no masks; compare them with toolkit vot")
+    corners = np.full((len(points), max(map(len, points)), 2), np.nan, np.float32)
+    for row, given in zip(corners, points, strict=True):
+        row[: len(given)] = given
+    return corners
+
+
+def _previous(corners: Array) -> Array:
+    """(N, V, 2) the corner before each; the first one's is the last."""
+    count = (~np.isnan(corners[:, :, 0])).sum(1)
+    before = np.tile(np.arange(-1, corners.shape[1] - 1), (len(corners), 1))
+    before[:, 0] = count - 1
+    return np.take_along_axis(corners, before[:, :, None], axis=1)
+
+
+def _round_half_away(values: Array) -> Array:
+    return np.trunc(values + np.copysign(0.5, values))
+
+
+# Pictures
+
+
+def _picture(region: Region, rows: _Rows) -> NDArray[np.bool_]:
+    """(height, width) of one window with a region in it."""
+    width, height = int(rows.last[0]) + 1, len(rows.index)
+    if not isinstance(region, Mask):
+        spans, columns = _vot_spans([region], rows), np.arange(width)
+        return ((spans.first[..., None] <= columns) & (columns <= spans.last[..., None])).any(1)
+    picture = np.zeros((height, width), bool)
+    left, top = (int(v) for v in rows.window.low[0] - [region.x, region.y])  # of the window in the mask
+    part = region.pixels[max(top, 0) : top + height, max(left, 0) : left + width]
+    picture[max(-top, 0) :, max(-left, 0) :][: part.shape[0], : part.shape[1]] = part
+    return picture
