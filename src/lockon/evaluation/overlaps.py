@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lockon.errors import DataError
-from lockon.evaluation.metrics import Array
 from lockon.evaluation.regions import Code, Mask, Polygon, Rectangle, Region, enclosing_box, numbers
+from lockon.evaluation.sequences import Array
 
 Toolkit = Literal["pysot", "vot"]
 Size = tuple[float, float]

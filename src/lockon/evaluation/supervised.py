@@ -19,10 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lockon.errors import DataError
-from lockon.evaluation.metrics import Array
 from lockon.evaluation.overlaps import Size, Toolkit, overlaps
 from lockon.evaluation.regions import FAILED, NOTHING, STARTED, Code, Region, read_regions, truth
-from lockon.evaluation.sequences import Sequence
+from lockon.evaluation.sequences import Array, Sequence
 
 SKIP = 5  # frames from a failure to the next start
 BURN_IN = 10  # frames from a start that do not count for accuracy
@@ -245,7 +244,7 @@ def _score_pysot(compared: list[_Compared], interval: tuple[int, int]) -> Superv
 
 
 def _segments_pysot(compared: _Compared) -> Iterator[tuple[Array, bool, Mapping[str, float]]]:
-    """Overlaps from each start to the next, that one included, or to the end; whether there is a next; each tag's share.
+    """Overlaps from each start to the next, that one included, or to the end; whether there is one; each tag's share.
 
     The share is of frames with the tag; of ``EMPTY`` it is the whole sequence's frames without any over the segment's
     length, and exceeds 1. The size of the frames is one pixel less here than for the accuracy.
