@@ -100,7 +100,7 @@ def _vot(a: Sequence[Region], b: Sequence[Region], size: Size | None) -> Array:
     equal = (hull.high <= hull.low).any(1)  # the toolkit takes regions on one row or column for equal
     drawn = (window.high > window.low).all(1) & (shared.high >= shared.low).all(1)
     result = equal.astype(float)
-    places = np.flatnonzero(drawn)
+    places = np.flatnonzero(drawn).tolist()
     if isinstance(a[0], Mask) or isinstance(b[0], Mask):
         for place in places:
             rows = _Rows.of(window.take([place]))
@@ -132,22 +132,22 @@ class _Rows(NamedTuple):
 
     Attributes:
         window: (N, 2) twice.
-        index: (L,) the window that a row is of.
+        owner: (L,) the window that a row is of.
         y: (L,) counted from the window's top.
         last: (L,) the window's last column, counted from its left.
     """
 
     window: _Boxes
-    index: NDArray[np.int64]
+    owner: NDArray[np.int64]
     y: Array
     last: Array
 
     @classmethod
     def of(cls, window: _Boxes) -> _Rows:
         columns, heights = (window.high - window.low + [0, 1]).T
-        index = np.repeat(np.arange(len(heights)), heights.astype(np.int64))
+        owner = np.repeat(np.arange(len(heights)), heights.astype(np.int64))
         top = np.cumsum(heights) - heights
-        return cls(window, index, np.arange(len(index)) - top[index], columns[index])
+        return cls(window, owner, np.arange(len(owner)) - top[owner], columns[owner])
 
 
 class _Spans(NamedTuple):
@@ -169,7 +169,7 @@ def _vot_spans(regions: Sequence[Region], rows: _Rows) -> _Spans:
     # The toolkit cuts the far side, counted from the window, at the window's far side, counted from the frame: this
     # takes effect at negative coordinates, when there is no size.
     (left, top), (right, bottom) = (
-        side[rows.index].T
+        side[rows.owner].T
         for side in (box.low - rows.window.low, np.minimum(box.high - rows.window.low, rows.window.high))
     )
     drawn = (top <= rows.y) & (rows.y <= bottom)
@@ -187,8 +187,8 @@ def _polygon_spans(corners: Array, rows: _Rows, thin: bool) -> _Spans:
         rows: of the windows.
         thin: whether level edges give a node, too, and the row's last two nodes a span even if they are in one place.
     """
-    x, y = np.moveaxis(corners[rows.index], -1, 0)  # (L, V)
-    x0, y0 = np.moveaxis(_previous(corners)[rows.index], -1, 0)
+    x, y = np.moveaxis(corners[rows.owner], -1, 0)  # (L, V)
+    x0, y0 = np.moveaxis(_previous(corners)[rows.owner], -1, 0)
     row, level = rows.y[:, None], y0 == y
     touched = (np.minimum(y0, y) <= row) & (row <= np.maximum(y0, y)) & (thin | ~level)
     nodes = np.trunc(x + (row - y) / np.where(level, 1, y0 - y) * (x0 - x))
@@ -206,13 +206,13 @@ def _polygon_spans(corners: Array, rows: _Rows, thin: bool) -> _Spans:
 
 def _ratio(a: _Spans, b: _Spans, rows: _Rows, nothing: float) -> Array:
     """(N,) pixels in both over pixels in either; ``nothing`` where there are none."""
-    both = np.zeros(len(rows.index))
+    both = np.zeros(len(rows.owner))
     for i, j in np.ndindex(a.first.shape[1], b.first.shape[1]):
         both += _length(np.maximum(a.first[:, i], b.first[:, j]), np.minimum(a.last[:, i], b.last[:, j]))
     total = _length(*a).sum(1) + _length(*b).sum(1)
     windows = len(rows.window.low)
-    shared = np.bincount(rows.index, both, windows)
-    union = np.bincount(rows.index, total, windows) - shared
+    shared = np.bincount(rows.owner, both, windows)
+    union = np.bincount(rows.owner, total, windows) - shared
     return np.divide(shared, union, out=np.full(windows, float(nothing)), where=union > 0)
 
 
@@ -259,10 +259,10 @@ def _round_half_away(values: Array) -> Array:
 
 def _picture(region: Region, rows: _Rows) -> NDArray[np.bool_]:
     """(height, width) of one window with a region in it."""
-    width, height = int(rows.last[0]) + 1, len(rows.index)
+    width, height = int(rows.last[0]) + 1, len(rows.owner)
     if not isinstance(region, Mask):
         spans, columns = _vot_spans([region], rows), np.arange(width)
-        return ((spans.first[..., None] <= columns) & (columns <= spans.last[..., None])).any(1)
+        return np.any((spans.first[..., None] <= columns) & (columns <= spans.last[..., None]), axis=1)
     picture = np.zeros((height, width), bool)
     left, top = (int(v) for v in rows.window.low[0] - [region.x, region.y])  # of the window in the mask
     part = region.pixels[max(top, 0) : top + height, max(left, 0) : left + width]

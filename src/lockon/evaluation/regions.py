@@ -317,9 +317,9 @@ def _decode_region(content: bytes, place: int) -> tuple[Region, int]:
             corners = struct.unpack_from(f"<{2 * count}f", content, place + 2)
             return Polygon(tuple(zip(corners[::2], corners[1::2], strict=True))), place + 2 + 8 * count
         case 3:
-            *box, count = struct.unpack_from("<2h3H", content, place)
+            x, y, width, height, count = struct.unpack_from("<2h3H", content, place)
             runs = struct.unpack_from(f"<{count}H", content, place + 10)
-            return from_run_lengths(*box, runs), place + 10 + 2 * count
+            return from_run_lengths(x, y, width, height, runs), place + 10 + 2 * count
     raise DataError("expected a code, rectangle, polygon or mask (0 to 3)")
 
 

@@ -252,7 +252,7 @@ def _segments_pysot(compared: _Compared) -> Iterator[tuple[Array, bool, Mapping[
     size, length = compared.sequence.size, len(compared.truth)
     size = None if size is None else (size[0] - 1, size[1] - 1)
     tags = {tag: compared.sequence.labels.get(tag, np.zeros(length, int)) for tag in TAGS}
-    empty = length - np.count_nonzero(sum(tags.values()))
+    empty = length - np.count_nonzero(np.sum(list(tags.values()), axis=0))
     for tokens, codes in zip(compared.runs, compared.codes, strict=True):
         found = np.nan_to_num(overlaps(tokens, compared.truth, size, "pysot"))
         starts = [0, *(f + SKIP for f in np.flatnonzero(codes == FAILED.value) if f + SKIP <= length)]

@@ -1,0 +1,324 @@
+"""VOT regions: their text and files, and their overlap as both toolkits draw them."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from lockon.errors import DataError, LockonError, OutputError
+from lockon.evaluation.overlaps import Toolkit, overlaps
+from lockon.evaluation.regions import (
+    FAILED,
+    NOTHING,
+    STARTED,
+    Mask,
+    Polygon,
+    Rectangle,
+    Region,
+    crop,
+    enclosing_box,
+    fitted_box,
+    format_region,
+    parse_region,
+    read_regions,
+    region_of,
+    truth,
+    write_regions,
+)
+from lockon.evaluation.sequences import Sequence
+
+REFERENCE = json.loads((Path(__file__).parent / "reference/cases/metrics/regions.json").read_text())
+SIZE = (float(REFERENCE["image_size"][0]), float(REFERENCE["image_size"][1]))
+SMALLER = (SIZE[0] - 1, SIZE[1] - 1)
+WAYS: dict[str, tuple[tuple[float, float] | None, Toolkit]] = {
+    "pysot_nobounds": (None, "pysot"),
+    "pysot_bounds_w_h": (SIZE, "pysot"),
+    "pysot_bounds_w1_h1": (SMALLER, "pysot"),
+    "vot_nobounds": (None, "vot"),
+    "vot_bounds_w_h": (SIZE, "vot"),
+}
+QUAD = Polygon(((20, 10), (60, 20), (50, 50), (10, 40)))
+
+
+def as_polygon(values: list[float]) -> Region:
+    if len(values) != 4:
+        return region_of(values)
+    x, y, w, h = values
+    return Polygon(((x, y), (x + w, y), (x + w, y + h), (x, y + h)))
+
+
+def same(a: Region, b: Region) -> bool:
+    """Equal, or the same pixels of the frame."""
+    if not (isinstance(a, Mask) and isinstance(b, Mask)):
+        return a == b
+    a, b = crop(a), crop(b)
+    empty = not (a.pixels.any() or b.pixels.any())
+    return empty or ((a.x, a.y) == (b.x, b.y) and np.array_equal(a.pixels, b.pixels))
+
+
+def moved_by_60(region: Region) -> Region:
+    match region:
+        case Rectangle():
+            return Rectangle(region.x + 60, region.y + 60, region.width, region.height)
+        case Polygon():
+            return Polygon(tuple((x + 60, y + 60) for x, y in region.points))
+        case Mask():
+            return Mask(region.x + 60, region.y + 60, region.pixels)
+    return region
+
+
+# Overlap: the reference
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_overlap_of_the_reference_pairs(way: str) -> None:
+    pairs = REFERENCE["pairs"]
+    found = overlaps([region_of(p["a"]) for p in pairs], [region_of(p["b"]) for p in pairs], *WAYS[way])
+    np.testing.assert_allclose(found, [float(p["expected"][way]) for p in pairs], rtol=0, atol=1e-6)
+
+
+def test_overlap_of_rectangles_drawn_as_polygons() -> None:
+    pairs = REFERENCE["pairs"]
+    found = overlaps([as_polygon(p["a"]) for p in pairs], [as_polygon(p["b"]) for p in pairs], SIZE, "vot")
+    np.testing.assert_allclose(found, [p["expected"]["vot_polygon_both_w_h"] for p in pairs], rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("pair", REFERENCE["mask_overlaps"], ids=lambda pair: f"{pair['a']}-{pair['b']}")
+def test_overlap_of_the_reference_masks(pair: dict[str, Any]) -> None:
+    a, b = (parse_region(REFERENCE["masks"][pair[side]]["full"]) for side in "ab")
+    rectangle = Rectangle(10, 8, 25, 17)
+    assert overlaps([a], [b], None, "vot")[0] == pytest.approx(pair["overlap"])
+    assert overlaps([a], [b], (60, 40), "vot")[0] == pytest.approx(pair["overlap_bounds_60_40"])
+    assert overlaps([a], [rectangle], (60, 40), "vot")[0] == pytest.approx(pair["overlap_a_rect_10_8_25_17"])
+
+
+@pytest.mark.parametrize("mask", REFERENCE["masks"], ids=lambda mask: f"{mask['shape']}")
+def test_text_of_the_reference_masks(mask: dict[str, Any]) -> None:
+    region = parse_region(mask["full"])
+    assert isinstance(region, Mask)
+    assert list(region.pixels.shape) == mask["shape"]
+    assert region.pixels.sum() == mask["pixels"]
+    if mask["cropped"]:
+        assert format_region(region) == mask["cropped"]
+        assert same(region, parse_region(mask["cropped"]))
+
+
+# Overlap: its rules
+
+
+def test_a_sequence_may_mix_types() -> None:
+    frames: list[Region] = [Rectangle(10, 10, 40, 20), QUAD, Mask(10, 10, np.ones((20, 40), bool)), NOTHING]
+    alone = [overlaps([region], [frames[0]], (100, 100), "vot")[0] for region in frames]
+    np.testing.assert_array_equal(overlaps(frames, [frames[0]] * 4, (100, 100), "vot"), alone)
+    assert alone[0] == alone[2] == 1
+    assert alone[3] == 0
+
+
+def test_polygons_of_a_sequence_may_have_different_numbers_of_corners() -> None:
+    triangle, hexagon = (
+        Polygon(((5, 5), (40, 8), (20, 40))),
+        Polygon(((30, 5), (50, 5), (60, 20), (50, 35), (30, 35), (20, 20))),
+    )
+    for toolkit in ("pysot", "vot"):
+        together = overlaps([triangle, QUAD, hexagon], [QUAD, hexagon, triangle], (80, 80), toolkit)
+        alone = [
+            overlaps([a], [b], (80, 80), toolkit)[0]
+            for a, b in ((triangle, QUAD), (QUAD, hexagon), (hexagon, triangle))
+        ]
+        np.testing.assert_array_equal(together, alone)
+
+
+def test_overlap_with_codes() -> None:
+    box = Rectangle(1, 2, 3, 4)
+    assert overlaps([STARTED, NOTHING, FAILED], [NOTHING, box, FAILED], None, "vot").tolist() == [1, 0, 1]
+    assert np.isnan(overlaps([STARTED, box], [box, NOTHING], None, "pysot")).all()
+
+
+def test_what_lies_outside_the_frame_does_not_count() -> None:
+    inside, beyond = Rectangle(80, 10, 20, 20), Rectangle(80, 10, 40, 20)
+    assert overlaps([inside], [beyond], None, "vot")[0] == 0.5
+    assert overlaps([inside], [beyond], (100, 100), "vot")[0] == 1
+    assert overlaps([Rectangle(200, 10, 20, 20)], [Rectangle(200, 10, 20, 20)], (100, 100), "vot")[0] == 0
+
+
+def test_a_frame_of_nothing() -> None:
+    assert overlaps([], [], None, "vot").shape == (0,)
+
+
+def test_pysot_has_no_masks() -> None:
+    with pytest.raises(DataError, match="no masks"):
+        overlaps([Mask(0, 0, np.ones((4, 4), bool))], [QUAD], None, "pysot")
+
+
+COORDINATE = st.floats(-50, 150, width=32)
+EXTENT = st.floats(2, 80, width=32)
+RECTANGLES = st.builds(Rectangle, COORDINATE, COORDINATE, EXTENT, EXTENT)
+POLYGONS = st.lists(st.tuples(COORDINATE, COORDINATE), min_size=3, max_size=6).map(lambda p: Polygon(tuple(p)))
+MASKS = st.builds(
+    Mask,
+    st.integers(-20, 80),
+    st.integers(-20, 80),
+    arrays.arrays(bool, st.tuples(st.integers(1, 30), st.integers(1, 30))),
+)
+
+
+@given(st.lists(st.tuples(RECTANGLES | POLYGONS, RECTANGLES | POLYGONS), max_size=4), st.sampled_from(["pysot", "vot"]))
+def test_overlap_is_symmetric_and_between_0_and_1(pairs: list[tuple[Region, Region]], toolkit: Toolkit) -> None:
+    a, b = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+    found = overlaps(a, b, (100, 80), toolkit)
+    assert ((found >= 0) & (found <= 1) | np.isnan(found)).all()
+    np.testing.assert_array_equal(found, overlaps(b, a, (100, 80), toolkit))
+
+
+@given(MASKS, RECTANGLES | POLYGONS | MASKS)
+def test_overlap_with_masks_is_symmetric_and_between_0_and_1(a: Mask, b: Region) -> None:
+    found = overlaps([a], [b], (100, 80), "vot")[0]
+    assert 0 <= found <= 1
+    assert found == overlaps([b], [a], (100, 80), "vot")[0]
+
+
+@given(RECTANGLES | POLYGONS | MASKS)
+def test_equal_regions_overlap_entirely(region: Region) -> None:
+    inside = moved_by_60(region)
+    assert overlaps([inside], [inside], (1000, 1000), "vot")[0] == 1
+    if not isinstance(region, Mask):
+        drawn = overlaps([region], [region], None, "pysot")[0]
+        assert drawn == 1 or (np.isnan(drawn) and isinstance(region, Polygon))
+
+
+@given(RECTANGLES)
+def test_a_rectangle_is_its_pixels(box: Rectangle) -> None:
+    x, y, w, h = (round(v) for v in (box.x, box.y, box.width, box.height))
+    mask = Mask(x, y, np.ones((h, w), bool))
+    other = Rectangle(10, 20, 60, 30)
+    assert overlaps([box], [other], (100, 80), "vot")[0] == overlaps([mask], [other], (100, 80), "vot")[0]
+
+
+# Boxes
+
+
+def test_boxes_around_regions() -> None:
+    mask = Mask(5, 6, np.pad(np.ones((3, 4), bool), 2))
+    assert enclosing_box(QUAD) == (10, 10, 50, 40)
+    assert enclosing_box(Rectangle(1, 2, 3, 4)) == (1, 2, 3, 4)
+    assert enclosing_box(mask) == (7, 8, 4, 3)
+
+
+def test_pysot_fits_a_box_of_about_the_same_area() -> None:
+    upright = Polygon(((10, 20), (50, 20), (50, 40), (10, 40)))
+    x, y, w, h = fitted_box(upright)
+    assert (w, h) == (41, 21)
+    assert (x + (w - 1) / 2, y + (h - 1) / 2) == (30, 30)
+    _, _, w, h = fitted_box(QUAD)
+    assert (w - 1) * (h - 1) == pytest.approx(math.dist((20, 10), (60, 20)) * math.dist((60, 20), (50, 50)))
+    with pytest.raises(DataError, match="expected four corners"):
+        fitted_box(Polygon(((0, 0), (1, 0), (1, 1))))
+
+
+def test_the_truth_of_a_sequence() -> None:
+    boxes = np.array([[1, 2, 3, 4], [np.nan] * 4])
+    assert truth(Sequence("a", (), boxes)) == [Rectangle(1, 2, 3, 4), NOTHING]
+    assert truth(Sequence("a", (), boxes, regions=("20,10,60,20,50,50,10,40", ""))) == [QUAD, NOTHING]
+    with pytest.raises(DataError, match="a, line 2: 3 numbers are no region"):
+        truth(Sequence("a", (), boxes, regions=("1,2,3,4", "1,2,3")))
+
+
+# Text and files
+
+
+def test_text_of_regions() -> None:
+    assert parse_region("1") == STARTED
+    assert parse_region("nan,nan,nan,nan") == NOTHING
+    assert parse_region("1.5,2,3,4") == parse_region("1.5\t2 3 4") == Rectangle(1.5, 2, 3, 4)
+    assert format_region(Rectangle(1.5, 2, 3, 4)) == "1.5000,2.0000,3.0000,4.0000"
+    assert parse_region("20,10,60,20,50,50,10,40") == QUAD
+    assert format_region(FAILED) == "2"
+    assert format_region(Mask(3, 4, np.array([[False, True, True], [True, True, False]]))) == "m3,4,3,2,1,4,1"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "0 numbers are no region"),
+        ("7", "1 numbers are no region"),
+        ("1,2,3", "3 numbers are no region"),
+        ("1,2,3,4,5,6,7", "7 numbers are no region"),
+        ("1,2,3,x", "'1,2,3,x' is not a region"),
+        ("1,2,nan,4", "not finite"),
+        ("1,2,inf,4", "not finite"),
+        ("m1,2,3", "is not a mask"),
+        ("m1,2,3,4,a", "is not a mask"),
+        ("m0,0,2,2,1,9", "no mask of 2 x 2"),
+        ("m0,0,2,2,-1,3", "no mask of 2 x 2"),
+    ],
+)
+def test_malformed_text(text: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=message):
+        parse_region(text)
+    file = tmp_path / "a_001.txt"
+    file.write_text(f"1\n{text}\n1,2,3,4\n")
+    with pytest.raises(DataError, match=f"a_001.txt, line 2: .*{message}"):
+        read_regions(file)
+
+
+@given(MASKS)
+def test_masks_survive_text(mask: Mask) -> None:
+    assert same(parse_region(format_region(mask)), mask)
+
+
+@pytest.mark.parametrize("suffix", [".txt", ".bin"])
+def test_files(suffix: str, tmp_path: Path) -> None:
+    large = np.zeros((300, 400), bool)  # runs longer than 16 bits tell
+    large[0, 0] = large[-1, -1] = large[:, :399][250:] = True
+    regions = [STARTED, Rectangle(1.5, -2, 3, 4), FAILED, NOTHING, QUAD, Mask(-2, 5, large), Mask(0, 0, ~large)]
+    file = tmp_path / "tracker" / f"a_001{suffix}"
+    write_regions(file, regions)
+    back = read_regions(file)
+    assert len(back) == len(regions)
+    assert all(map(same, back, regions))
+
+
+def test_the_binary_form_byte_by_byte(tmp_path: Path) -> None:
+    file = tmp_path / "a.bin"
+    write_regions(file, [STARTED, Rectangle(1, 2, 3, 4), Mask(3, 4, np.array([[False, True]]))])
+    header = b"\x01\x00" + b"\x03\x00\x00\x00"
+    box = b"\x01" + np.array([1, 2, 3, 4], "<f4").tobytes()
+    mask = b"\x03" + np.array([4, 4, 1, 1, 2, 0, 1], "<u2").tobytes()  # cropped to its one pixel
+    assert file.read_bytes() == header + b"\x00\x01\x00\x00\x00" + box + mask
+
+
+def test_malformed_binary_files(tmp_path: Path) -> None:
+    file = tmp_path / "a.bin"
+    write_regions(file, [STARTED, QUAD])
+    good = file.read_bytes()
+    for content, message in (
+        (good[:-3], "region 2 cannot be read"),
+        (good + b"1", "more than its 2 regions"),
+        (good[:11] + b"\x09" + good[12:], "region 2 cannot be read: expected a code"),
+        (b"\x02" + good[1:], "version 1"),
+        (b"", "region 1 cannot be read"),
+    ):
+        file.write_bytes(content)
+        with pytest.raises(DataError, match=f"a.bin: .*{message}"):
+            read_regions(file)
+
+
+def test_files_that_cannot_be_used(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"a_001.txt: cannot be read"):
+        read_regions(tmp_path / "a_001.txt")
+    (tmp_path / "b.txt").write_bytes(b"\xff\xfe1\n")
+    with pytest.raises(DataError, match=r"b.txt: is not a text"):
+        read_regions(tmp_path / "b.txt")
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match="cannot write regions"):
+        write_regions(tmp_path / "file" / "c.txt", [STARTED])
+    with pytest.raises(LockonError, match="cannot write regions"):
+        write_regions(tmp_path / "d.bin", [Mask(40000, 0, np.ones((1, 1), bool))])
