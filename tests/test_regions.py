@@ -153,6 +153,12 @@ def test_a_frame_of_nothing() -> None:
     assert overlaps([], [], None, "vot").shape == (0,)
 
 
+def test_pysot_outside_the_frame() -> None:
+    left, corner = Rectangle(-100, -20, 40, 20), Rectangle(-80, -40, 10, 20)
+    assert overlaps([left, corner], [left, corner], SIZE, "pysot").tolist() == [0, 0]
+    assert overlaps([left, corner], [left, corner], None, "pysot").tolist() == [1, 1]
+
+
 def test_pysot_has_no_masks() -> None:
     with pytest.raises(DataError, match="no masks"):
         overlaps([Mask(0, 0, np.ones((4, 4), bool))], [QUAD], None, "pysot")
@@ -200,6 +206,39 @@ def test_a_rectangle_is_its_pixels(box: Rectangle) -> None:
     mask = Mask(x, y, np.ones((h, w), bool))
     other = Rectangle(10, 20, 60, 30)
     assert overlaps([box], [other], (100, 80), "vot")[0] == overlaps([mask], [other], (100, 80), "vot")[0]
+
+
+def pixels_of(polygon: Polygon, thin: bool) -> set[tuple[int, int]]:
+    """Drawn pixel by pixel; all corners lie on pixels."""
+    drawn = set()
+    edges = list(zip(polygon.points, polygon.points[-1:] + polygon.points[:-1], strict=True))
+    for row in range(40):
+        nodes = []
+        for (x, y), (x0, y0) in edges:
+            if y0 != y and min(y, y0) <= row <= max(y, y0):
+                nodes.append(int(x + (row - y) / (y0 - y) * (x0 - x)))
+            elif thin and y0 == y == row:
+                nodes.append(int(x))
+        nodes.sort()
+        while len(nodes) > 1:
+            first, last = nodes[:2]
+            if first == last and not (thin and len(nodes) == 2):
+                nodes = nodes[1:]
+            else:
+                drawn |= {(column, row) for column in range(first, last + 1)}
+                nodes = nodes[2:]
+    return drawn
+
+
+ON_PIXELS = st.lists(st.tuples(st.integers(0, 30), st.integers(0, 30)), min_size=3, max_size=6, unique=True)
+
+
+@given(ON_PIXELS, ON_PIXELS, st.sampled_from(["pysot", "vot"]))
+def test_overlap_of_polygons_is_that_of_their_pixels(a: list[Any], b: list[Any], toolkit: Toolkit) -> None:
+    # From the frame's corner, so that a node's decimals are cut towards it.
+    one, other = Polygon(((0, 0), (35, 35), *a)), Polygon(((35, 35), (0, 0), *b))
+    pixels, others = (pixels_of(polygon, thin=toolkit == "vot") for polygon in (one, other))
+    assert overlaps([one], [other], (40, 40), toolkit)[0] == len(pixels & others) / len(pixels | others)
 
 
 # Boxes
@@ -278,7 +317,15 @@ def test_masks_survive_text(mask: Mask) -> None:
 def test_files(suffix: str, tmp_path: Path) -> None:
     large = np.zeros((300, 400), bool)  # runs longer than 16 bits tell
     large[0, 0] = large[-1, -1] = large[:, :399][250:] = True
-    regions = [STARTED, Rectangle(1.5, -2, 3, 4), FAILED, NOTHING, QUAD, Mask(-2, 5, large), Mask(0, 0, ~large)]
+    regions: list[Region] = [
+        STARTED,
+        Rectangle(1.5, -2, 3, 4),
+        FAILED,
+        NOTHING,
+        QUAD,
+        Mask(-2, 5, large),
+        Mask(0, 0, ~large),
+    ]
     file = tmp_path / "tracker" / f"a_001{suffix}"
     write_regions(file, regions)
     back = read_regions(file)

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lockon.errors import DataError
 from lockon.evaluation import longterm, multistart, supervised
@@ -29,7 +31,7 @@ def sequence(length: int, name: str = "a", **labels: Rows[int]) -> Sequence:
 
 
 def test_a_run_starts_anew_five_frames_after_a_failure() -> None:
-    answers = [HIT, HIT, MISS, *[HIT] * 6]
+    answers: list[Region] = [HIT, HIT, MISS, *[HIT] * 6]
     started: list[int] = []
     tokens = supervised.run([HIT] * 9, SIZE, started.append, answers.__getitem__)
     assert tokens == [STARTED, HIT, FAILED, NOTHING, NOTHING, NOTHING, NOTHING, STARTED, HIT]
@@ -48,7 +50,7 @@ def test_the_toolkits_disagree_on_touching_boxes() -> None:
 
 @pytest.mark.parametrize("toolkit", ["pysot", "vot"])
 def test_a_perfect_tracker(toolkit: Toolkit) -> None:
-    run = [STARTED, *[HIT] * 49]
+    run: list[Region] = [STARTED, *[HIT] * 49]
     found = supervised.score([sequence(50), sequence(50, "b")], {"a": [run], "b": [run]}, (10, 40), toolkit)
     assert found.names == ("a", "b")
     assert (found.accuracy, found.failures, found.eao) == (1, 0, 1)
@@ -57,14 +59,14 @@ def test_a_perfect_tracker(toolkit: Toolkit) -> None:
 
 @pytest.mark.parametrize("toolkit", ["pysot", "vot"])
 def test_ten_frames_from_a_start_do_not_count_for_accuracy(toolkit: Toolkit) -> None:
-    run = [STARTED, *[HIT] * 9, *[HALF] * 10]
+    run: list[Region] = [STARTED, *[HIT] * 9, *[HALF] * 10]
     found = supervised.score([sequence(20)], {"a": [run]}, (2, 10), toolkit)
     assert found.accuracy == pytest.approx(0.5, abs=0.03)  # pysot's boxes have one pixel more on either side
 
 
 def test_failures_and_robustness() -> None:
-    run = [STARTED, *[HIT] * 10, FAILED, *[NOTHING] * 4, STARTED, *[HIT] * 83]
-    runs = {"a": [run, [STARTED, *[HIT] * 99]], "b": [[STARTED, *[HIT] * 299]]}
+    run: list[Region] = [STARTED, *[HIT] * 10, FAILED, *[NOTHING] * 4, STARTED, *[HIT] * 83]
+    runs: supervised.Runs = {"a": [run, [STARTED, *[HIT] * 99]], "b": [[STARTED, *[HIT] * 299]]}
     sequences = [sequence(100), sequence(300, "b")]
     pysot, vot = (supervised.score(sequences, runs, (10, 40), toolkit) for toolkit in ("pysot", "vot"))
     assert (pysot.failures, pysot.robustness) == (0.5, 100 * 0.5 / 400)
@@ -74,7 +76,7 @@ def test_failures_and_robustness() -> None:
 
 
 def test_expected_average_overlap_after_a_failure_is_zero() -> None:
-    run = [STARTED, *[HIT] * 4, FAILED, *[NOTHING] * 4, STARTED, *[HIT] * 9]
+    run: list[Region] = [STARTED, *[HIT] * 4, FAILED, *[NOTHING] * 4, STARTED, *[HIT] * 9]
     found = supervised.score([sequence(20)], {"a": [run]}, (1, 9), "vot")
     # Frames 1 to 4 of the first segment are hits, and of the second all.
     np.testing.assert_allclose(found.curve, [0, 1, 1, 1, 1, 0.9, 5 / 6, 11 / 14, 0.75, 13 / 18])
@@ -84,7 +86,7 @@ def test_expected_average_overlap_after_a_failure_is_zero() -> None:
 def test_tags_weigh_segments() -> None:
     tags = [0] * 20 + [1] * 20
     sequences = [sequence(40, occlusion=tags), sequence(40, "b", occlusion=[0] * 40)]
-    runs = {"a": [[STARTED, *[HALF] * 39]], "b": [[STARTED, *[HIT] * 39]]}
+    runs: supervised.Runs = {"a": [[STARTED, *[HALF] * 39]], "b": [[STARTED, *[HIT] * 39]]}
     found = supervised.score(sequences, runs, (5, 20), "pysot")
     alone = supervised.score(sequences[:1], runs, (5, 20), "pysot")
     assert found.tags["occlusion"] == alone.eao
@@ -94,7 +96,7 @@ def test_tags_weigh_segments() -> None:
 
 @pytest.mark.parametrize("toolkit", ["pysot", "vot"])
 def test_a_run_that_only_fails(toolkit: Toolkit) -> None:
-    run = [STARTED, FAILED, *[NOTHING] * 4] * 4
+    run: list[Region] = [STARTED, FAILED, *[NOTHING] * 4] * 4
     found = supervised.score([sequence(24)], {"a": [run]}, (2, 10), toolkit)
     assert found.eao == 0
     assert found.sequence_failures["a"].tolist() == [4]
@@ -102,7 +104,7 @@ def test_a_run_that_only_fails(toolkit: Toolkit) -> None:
 
 
 def test_runs_of_the_wrong_length() -> None:
-    long = {"a": [[STARTED, *[HIT] * 29]]}
+    long: supervised.Runs = {"a": [[STARTED, *[HIT] * 29]]}
     assert supervised.score([sequence(20)], long, (2, 10), "pysot").eao == 1  # pysot takes what the truth has
     with pytest.raises(DataError, match="a, run 1: 30 regions for 20 frames"):
         supervised.score([sequence(20)], long, (2, 10), "vot")
@@ -124,6 +126,50 @@ def test_reading_supervised_runs(tmp_path: Path) -> None:
         supervised.read_runs(tmp_path, ["b"])
 
 
+# Any runs have scores between 0 and 1 that do not depend on the order of the sequences
+
+
+ANSWERS = st.lists(st.sampled_from([HIT, HALF, MISS]), min_size=40, max_size=40)
+
+
+@given(ANSWERS, ANSWERS, st.sampled_from(["pysot", "vot"]))
+def test_supervised_scores_of_any_runs(a: list[Region], b: list[Region], toolkit: Toolkit) -> None:
+    runs = {
+        name: [supervised.run([HIT] * 40, SIZE, lambda _: None, answers.__getitem__, toolkit)]
+        for name, answers in (("a", a), ("b", b))
+    }
+    sequences = [sequence(40), sequence(40, "b")]
+    found = supervised.score(sequences, runs, (5, 30), toolkit)
+    again = supervised.score(sequences[::-1], runs, (5, 30), toolkit)
+    assert np.isnan(found.accuracy) or 0 <= found.accuracy <= 1
+    assert 0 <= found.eao <= 1
+    assert found.failures >= 0
+    assert (again.accuracy, again.eao) == pytest.approx((found.accuracy, found.eao), nan_ok=True)
+    np.testing.assert_allclose(again.curve, found.curve)
+
+
+@given(ANSWERS, ANSWERS)
+def test_multistart_scores_of_any_runs(a: list[Region], b: list[Region]) -> None:
+    sequences = [anchored(), replace(anchored(), name="b")]
+    runs = {name: {0: answers, 30: answers[:31]} for name, answers in (("a", a), ("b", b))}
+    found = multistart.score(sequences, runs, (5, 30))
+    again = multistart.score(sequences[::-1], runs, (5, 30))
+    for value, same in zip(
+        (found.accuracy, found.robustness, found.eao), (again.accuracy, again.robustness, again.eao), strict=True
+    ):
+        assert 0 <= value <= 1
+        assert value == pytest.approx(same)
+
+
+@given(ANSWERS, st.lists(st.floats(0, 1), min_size=40, max_size=40), st.sampled_from(["pysot", "vot"]))
+def test_longterm_scores_of_any_run(answers: list[Region], confidence: list[float], toolkit: Toolkit) -> None:
+    run = longterm.LongtermRun(answers, np.array(confidence))
+    found = longterm.score([sequence(40)], {"a": run}, toolkit)
+    assert found.f_score == found.f_curve.max()
+    assert 0 <= found.f_score <= 1
+    assert (np.diff(found.recall_curve[:-1]) >= 0).all()  # pysot's last threshold has a rule of its own
+
+
 # Multi-start
 
 
@@ -142,8 +188,8 @@ def test_runs_go_forward_or_backward() -> None:
 
 
 def test_scores_of_runs_from_anchors() -> None:
-    forward = [STARTED, *[HIT] * 9, *[MISS] * 30]  # lost at frame 10
-    backward = [STARTED, *[HALF] * 30]
+    forward: list[Region] = [STARTED, *[HIT] * 9, *[MISS] * 30]  # lost at frame 10
+    backward: list[Region] = [STARTED, *[HALF] * 30]
     found = multistart.score([anchored()], {"a": {0: forward, 30: backward}}, (5, 20))
     first, second = found.runs["a"]
     assert (first.progress, first.failed) == (10, True)
@@ -156,13 +202,13 @@ def test_scores_of_runs_from_anchors() -> None:
 
 
 def test_nine_bad_frames_are_no_failure_and_an_absent_target_starts_the_count_again() -> None:
-    nine = [STARTED, HIT, *[MISS] * 9, *[HIT] * 29]
+    nine: list[Region] = [STARTED, HIT, *[MISS] * 9, *[HIT] * 29]
     target = anchored()
     found = multistart.score([target], {"a": {0: nine, 30: [STARTED, *[HIT] * 30]}})
     assert not found.runs["a"][0].failed
     boxes = target.boxes.copy()
     boxes[11] = np.nan
-    twenty = [STARTED, HIT, *[MISS] * 18, *[HIT] * 20]  # nine before the absent frame, eight after it
+    twenty: list[Region] = [STARTED, HIT, *[MISS] * 18, *[HIT] * 20]  # nine before the absent frame, eight after it
     found = multistart.score([replace(target, boxes=boxes)], {"a": {0: twenty, 30: [STARTED, *[HIT] * 30]}})
     assert not found.runs["a"][0].failed
 
@@ -194,7 +240,7 @@ def with_absence() -> Sequence:
 @pytest.mark.parametrize("toolkit", ["pysot", "vot"])
 def test_longterm_precision_and_recall(toolkit: Toolkit) -> None:
     # Sure of five hits, less sure of a miss and of two answers while the target is away.
-    regions = [STARTED, *[HIT] * 5, MISS, MISS, MISS, HIT]
+    regions: list[Region] = [STARTED, *[HIT] * 5, MISS, MISS, MISS, HIT]
     confidence = np.array([np.nan, 0.9, 0.9, 0.9, 0.9, 0.9, 0.2, 0.2, 0.3, 0.1])
     found = longterm.score([with_absence()], {"a": longterm.LongtermRun(regions, confidence)}, toolkit)
     assert found.thresholds[found.best] == 0.9

@@ -122,10 +122,12 @@ def score(sequences: Iterable[Sequence], runs: Runs, interval: tuple[int, int] =
     Raises:
         DataError: no sequences, a run is missing, or of the wrong length.
     """
+    sequences = list(sequences)
     compared = {sequence.name: _compare(sequence, runs.get(sequence.name, {})) for sequence in sequences}
     if not compared:
         raise DataError("no sequences to score")
-    progress, overlap, frames, lengths = np.array([_totals(results) for results in compared.values()]).T
+    lengths = [len(sequence.boxes) for sequence in sequences]
+    progress, overlap, frames = np.array([_totals(results) for results in compared.values()]).T
     low, high = interval
     sums, active = np.array([_curve_sums(results, high) for results in compared.values()]).swapaxes(0, 1)
     curve = _divide(sums.sum(0), active.sum(0))
@@ -164,15 +166,16 @@ def _progress(found: Array, visible: NDArray[np.bool_]) -> int:
     return int(lost[0]) if len(lost) else len(found)
 
 
-def _totals(runs: Iterable[MultistartRun]) -> tuple[float, float, float, float]:
-    """Frames until failure, the overlap summed over them, frames in all, and the longest run's frames."""
-    progress = [run.progress for run in runs]
-    overlap = [run.overlaps[: run.progress].sum() for run in runs]
-    lengths = [len(run.overlaps) for run in runs]
-    return sum(progress), sum(overlap), sum(lengths), max(lengths)
+def _totals(runs: Rows[MultistartRun]) -> tuple[float, float, float]:
+    """Frames until failure, the overlap summed over them, and frames in all."""
+    return (
+        sum(run.progress for run in runs),
+        sum(run.overlaps[: run.progress].sum() for run in runs),
+        sum(len(run.overlaps) for run in runs),
+    )
 
 
-def _curve_sums(runs: Iterable[MultistartRun], length: int) -> tuple[Array, Array]:
+def _curve_sums(runs: Rows[MultistartRun], length: int) -> tuple[Array, Array]:
     """(length,) the mean overlap up to each frame summed over the runs that count there, and the number of these.
 
     A failed run goes on with overlap 0, and counts after its end, too.

@@ -42,13 +42,13 @@ def overlaps(a: Sequence[Region], b: Sequence[Region], size: Size | None, toolki
         if Code in kind:
             result[frames] = np.nan if toolkit == "pysot" else float(kind == (Code, Code))
         else:
-            compare = _pysot if toolkit == "pysot" else _vot
+            compare = _TOOLKITS[toolkit]
             result[frames] = compare([a[frame] for frame in frames], [b[frame] for frame in frames], size)
     return result
 
 
 class _Boxes(NamedTuple):
-    """Upright boxes in pixels, both corners (N, 2) included."""
+    """Upright boxes in pixels: the first and the last pixel, (N, 2) x, y each."""
 
     low: Array
     high: Array
@@ -80,10 +80,10 @@ def _pysot(a: Sequence[Region], b: Sequence[Region], size: Size | None) -> Array
         _Boxes(np.floor(np.nanmin(x, 1)), np.ceil(np.nanmax(x, 1))).common(_bounds(size, border=0)) for x in corners
     ]
     # Drawn is where the boxes share an area; and where neither has one, which gives 0 / 0.
-    areas = [(box.high - box.low).prod(1) for box in boxes]
-    shared = boxes[0].common(boxes[1])
-    drawn = (shared.high > shared.low).all(1) | ((areas[0] == 0) & (areas[1] == 0))
-    rows = _Rows.of(boxes[0].hull(boxes[1]).take(drawn))
+    shared, hull = boxes[0].common(boxes[1]), boxes[0].hull(boxes[1])
+    flat = [(box.high - box.low).prod(1) == 0 for box in boxes]
+    drawn = (shared.high > shared.low).all(1) | (flat[0] & flat[1] & (hull.high >= hull.low).all(1))
+    rows = _Rows.of(hull.take(drawn))
     low = rows.window.low[:, None].astype(np.float32)
     spans = [_polygon_spans(_round_half_away(x[drawn] - low), rows, thin=False) for x in corners]
     result = np.zeros(len(a))
@@ -114,6 +114,9 @@ def _vot(a: Sequence[Region], b: Sequence[Region], size: Size | None) -> Array:
     return result
 
 
+_TOOLKITS = {"pysot": _pysot, "vot": _vot}
+
+
 def _pixel_boxes(regions: Sequence[Region]) -> _Boxes:
     """The pixels between which regions of one type are drawn by the VOT toolkit."""
     if isinstance(regions[0], Polygon):
@@ -131,7 +134,7 @@ class _Rows(NamedTuple):
     """All pixel rows of N windows, one window after the other: L in all.
 
     Attributes:
-        window: (N, 2) twice.
+        window: N of them.
         owner: (L,) the window that a row is of.
         y: (L,) counted from the window's top.
         last: (L,) the window's last column, counted from its left.
@@ -250,8 +253,8 @@ def _previous(corners: Array) -> Array:
     return np.take_along_axis(corners, before[:, :, None], axis=1)
 
 
-def _round_half_away(values: Array) -> Array:
-    return np.trunc(values + np.copysign(0.5, values))
+def _round_half_away(values: NDArray[np.float32]) -> Array:
+    return np.trunc(values + np.copysign(0.5, values, dtype=np.float64))
 
 
 # Pictures

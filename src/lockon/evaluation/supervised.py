@@ -71,7 +71,7 @@ class SupervisedScores:
 
 
 def run(
-    truth: Rows[Region],
+    targets: Rows[Region],
     size: Size | None,
     start: Callable[[int], None],
     update: Callable[[int], Region],
@@ -80,7 +80,7 @@ def run(
     """One supervised run of a tracker.
 
     Args:
-        truth: (T,) annotated regions.
+        targets: (T,) annotated regions.
         size: width and height of the frames.
         start: starts the tracker on a frame, given by its index.
         update: the tracker's answer in the next frame, given by its index.
@@ -91,7 +91,7 @@ def run(
     """
     tokens: list[Region] = []
     begin = 0
-    for frame, target in enumerate(truth):
+    for frame, target in enumerate(targets):
         if frame < begin:
             tokens.append(NOTHING)
         elif frame == begin:
@@ -137,7 +137,8 @@ def score(
     compared = [_compare(sequence, runs.get(sequence.name, ()), toolkit) for sequence in sequences]
     if not compared:
         raise DataError("no sequences to score")
-    return (_score_pysot if toolkit == "pysot" else _score_vot)(compared, interval)
+    scores = {"pysot": _score_pysot, "vot": _score_vot}
+    return scores[toolkit](compared, interval)
 
 
 @dataclass(frozen=True)
@@ -255,7 +256,7 @@ def _segments_pysot(compared: _Compared) -> Iterator[tuple[Array, bool, Mapping[
     empty = length - np.count_nonzero(np.sum(list(tags.values()), axis=0))
     for tokens, codes in zip(compared.runs, compared.codes, strict=True):
         found = np.nan_to_num(overlaps(tokens, compared.truth, size, "pysot"))
-        starts = [0, *(f + SKIP for f in np.flatnonzero(codes == FAILED.value) if f + SKIP <= length)]
+        starts = [0, *(f + SKIP for f in np.flatnonzero(codes == FAILED.value).tolist() if f + SKIP <= length)]
         for start, end in zip_longest(starts, starts[1:]):
             part = found[start : None if end is None else end + 1]
             if len(part):
