@@ -15,6 +15,7 @@ from hypothesis.extra import numpy as arrays
 
 from lockon.errors import DataError, LockonError, OutputError
 from lockon.evaluation.overlaps import Toolkit, overlaps
+from lockon.evaluation.region_files import read_regions, write_regions
 from lockon.evaluation.regions import (
     FAILED,
     NOTHING,
@@ -28,10 +29,8 @@ from lockon.evaluation.regions import (
     fitted_box,
     format_region,
     parse_region,
-    read_regions,
     region_of,
     truth,
-    write_regions,
 )
 from lockon.evaluation.sequences import Sequence
 

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from lockon.errors import DataError
 from lockon.evaluation import longterm, multistart, supervised
 from lockon.evaluation.overlaps import Toolkit
-from lockon.evaluation.regions import FAILED, NOTHING, STARTED, Rectangle, Region, write_regions
+from lockon.evaluation.region_files import write_regions
+from lockon.evaluation.regions import FAILED, NOTHING, STARTED, Rectangle, Region
 from lockon.evaluation.sequences import Sequence
 
 HIT, HALF, MISS = Rectangle(10, 10, 20, 20), Rectangle(10, 10, 20, 10), Rectangle(60, 60, 20, 20)
@@ -110,6 +111,8 @@ def test_runs_of_the_wrong_length() -> None:
         supervised.score([sequence(20)], long, (2, 10), "vot")
     with pytest.raises(DataError, match="a, run 1: 30 regions for 40 frames"):
         supervised.score([sequence(40)], long, (2, 10), "pysot")
+    with pytest.raises(DataError, match="a, run 1: does not begin with a start"):
+        supervised.score([sequence(20)], {"a": [[HIT] * 20]}, (2, 10), "vot")
     with pytest.raises(DataError, match="b: no runs"):
         supervised.score([sequence(20, "b")], long, (2, 10), "vot")
     with pytest.raises(DataError, match="no sequences"):
@@ -121,6 +124,7 @@ def test_reading_supervised_runs(tmp_path: Path) -> None:
     for number in (2, 1):
         write_regions(tmp_path / "a" / f"a_{number:03d}.txt", [*run, *[NOTHING] * number])
     (tmp_path / "a" / "a_001_time.value").write_text("0.1\n")
+    write_regions(tmp_path / "a" / "a_002.bin", [*run, NOTHING, NOTHING])  # the same run again
     assert supervised.read_runs(tmp_path, ["a"]) == {"a": [[*run, NOTHING], [*run, NOTHING, NOTHING]]}
     with pytest.raises(DataError, match=r"b: no runs; expected b_001.txt"):
         supervised.read_runs(tmp_path, ["b"])

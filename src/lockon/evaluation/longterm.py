@@ -15,7 +15,8 @@ import numpy as np
 
 from lockon.errors import DataError
 from lockon.evaluation.overlaps import Toolkit, overlaps
-from lockon.evaluation.regions import Code, Region, read_regions, truth
+from lockon.evaluation.region_files import read_regions, result_file
+from lockon.evaluation.regions import Code, Region, truth
 from lockon.evaluation.sequences import Array, Sequence
 
 RESOLUTION = 100  # thresholds
@@ -73,9 +74,8 @@ def read_runs(folder: Path, names: Iterable[str]) -> dict[str, LongtermRun]:
     """
     runs = {}
     for name in names:
-        file = folder / name / f"{name}_001.bin"
-        file = file if file.is_file() else file.with_suffix(".txt")
-        runs[name] = LongtermRun(read_regions(file), _read_confidence(folder / name / f"{name}_001_confidence.value"))
+        regions = read_regions(result_file(folder / name, f"{name}_001"))
+        runs[name] = LongtermRun(regions, _read_confidence(folder / name / f"{name}_001_confidence.value"))
     return runs
 
 

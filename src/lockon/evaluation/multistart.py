@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from lockon.errors import DataError
 from lockon.evaluation.overlaps import overlaps
-from lockon.evaluation.regions import Code, Region, read_regions, truth
+from lockon.evaluation.region_files import read_regions, result_file
+from lockon.evaluation.regions import Code, Region, truth
 from lockon.evaluation.sequences import Array, Sequence
 
 GRACE = 10  # frames without the target in a row that make a failure
@@ -99,16 +100,11 @@ def read_runs(folder: Path, sequences: Iterable[Sequence]) -> dict[str, dict[int
     """
     return {
         sequence.name: {
-            anchor: read_regions(_run_file(folder / sequence.name, f"{sequence.name}_{anchor:08d}"))
+            anchor: read_regions(result_file(folder / sequence.name, f"{sequence.name}_{anchor:08d}"))
             for anchor in run_frames(sequence)
         }
         for sequence in sequences
     }
-
-
-def _run_file(folder: Path, stem: str) -> Path:
-    binary = folder / f"{stem}.bin"
-    return binary if binary.is_file() else folder / f"{stem}.txt"
 
 
 def score(sequences: Iterable[Sequence], runs: Runs, interval: tuple[int, int] = INTERVAL) -> MultistartScores:

@@ -1,24 +1,22 @@
-"""Regions of the VOT challenges (SPEC of the VOT toolkit and of TraX): what they are, and how files tell them.
+"""Regions of the VOT challenges, and their text as the VOT toolkit and TraX have it.
 
-A result file has one region per frame: four numbers are a rectangle x, y, w, h, six or more the corners of a polygon,
-one number is a code in place of a region, and ``mX,Y,W,H,r0,r1,...`` a mask: offset and size, then how many pixels in
-row order are outside, inside, outside, and so on. Newer results are binary (``.bin``).
+Four numbers are a rectangle x, y, w, h, six or more the corners of a polygon, one number is a code in place of a
+region, and ``mX,Y,W,H,r0,r1,...`` a mask: offset and size, then how many pixels in row order are outside, inside,
+outside, and so on.
 """
 
 from __future__ import annotations
 
 import math
-import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lockon import boxes
 from lockon.boxes import Box
-from lockon.errors import DataError, OutputError
+from lockon.errors import DataError
 from lockon.evaluation import sequences
 from lockon.masks import extent
 
@@ -82,6 +80,21 @@ def parse_region(text: str) -> Region:
     if len(values) == 1 and values[0] in (0, 1, 2):
         return Code(int(values[0]))
     return region_of(values)
+
+
+def parse_lines(source: object, lines: Iterable[str]) -> list[Region]:
+    """The regions of lines.
+
+    Raises:
+        DataError: not the text of a region; names the source and the line.
+    """
+    regions = []
+    for number, line in enumerate(lines, 1):
+        try:
+            regions.append(parse_region(line.strip()))
+        except DataError as error:
+            raise DataError(f"{source}, line {number}: {error}") from None
+    return regions
 
 
 def region_of(values: Sequence[float]) -> Region:
@@ -205,122 +218,7 @@ def truth(sequence: sequences.Sequence) -> list[Region]:
     """
     if not sequence.regions:
         return [region_of(box) for box in sequence.boxes.tolist()]
-    return _parse_lines(sequence.name, [line or "0" for line in sequence.regions])
-
-
-# Files
-
-
-def read_regions(path: Path) -> list[Region]:
-    """The regions of a text file, one per line, or of a binary one (``.bin``).
-
-    Raises:
-        DataError: the file is missing or malformed; names file and line, or region.
-    """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}") from None
-    if path.suffix == ".bin":
-        return _decode(content, path)
-    try:
-        return _parse_lines(path, content.decode("ascii").rstrip().splitlines())
-    except UnicodeDecodeError:
-        raise DataError(f"{path}: is not a text of regions, one per line; binary ones are called .bin") from None
-
-
-def write_regions(path: Path, regions: Iterable[Region]) -> None:
-    """Writes regions as text, or binary where the file is called ``.bin``; makes the folder.
-
-    Raises:
-        OutputError: the file cannot be written, or a number is too large for the binary form.
-    """
-    try:
-        content = _encode(list(regions)) if path.suffix == ".bin" else _lines(regions).encode()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
-    except (OSError, struct.error, OverflowError) as error:
-        raise OutputError(f"{path}: cannot write regions: {error}") from None
-
-
-def _lines(regions: Iterable[Region]) -> str:
-    return "".join(f"{format_region(region)}\n" for region in regions)
-
-
-def _parse_lines(source: object, lines: Iterable[str]) -> list[Region]:
-    regions = []
-    for number, line in enumerate(lines, 1):
-        try:
-            regions.append(parse_region(line.strip()))
-        except DataError as error:
-            raise DataError(f"{source}, line {number}: {error}") from None
-    return regions
-
-
-# The binary form: version and number of regions, then each with its type; little endian.
-
-_HEADER, _VERSION = struct.Struct("<hI"), 1
-_LONGEST_RUN = 2**16 - 1
-
-
-def _encode(regions: Sequence[Region]) -> bytes:
-    return _HEADER.pack(_VERSION, len(regions)) + b"".join(map(_encode_region, regions))
-
-
-def _encode_region(region: Region) -> bytes:
-    match region:
-        case Code():
-            return struct.pack("<BI", 0, region.value)
-        case Rectangle():
-            return struct.pack("<B4f", 1, *numbers(region))
-        case Polygon():
-            count = len(region.points)
-            return struct.pack(f"<BH{2 * count}f", 2, count, *numbers(region))
-        case Mask():
-            mask = crop(region)
-            height, width = mask.pixels.shape
-            runs = [part for run in run_lengths(mask.pixels) for part in _split(run)]
-            return struct.pack(f"<B2h3H{len(runs)}H", 3, mask.x, mask.y, width, height, len(runs), *runs)
-
-
-def _split(run: int) -> list[int]:
-    """A run as runs that 16 bits hold, with runs of nothing between them."""
-    whole, rest = divmod(run, _LONGEST_RUN)
-    return [_LONGEST_RUN, 0] * whole + [rest]
-
-
-def _decode(content: bytes, path: Path) -> list[Region]:
-    regions: list[Region] = []
-    try:
-        version, count = _HEADER.unpack_from(content)
-        place = _HEADER.size
-        for _ in range(count):
-            region, place = _decode_region(content, place)
-            regions.append(region)
-    except (struct.error, DataError) as error:
-        raise DataError(f"{path}: region {len(regions) + 1} cannot be read: {error}") from None
-    if version != _VERSION or place != len(content):
-        raise DataError(f"{path}: is not a binary result of version {_VERSION}, or has more than its {count} regions")
-    return regions
-
-
-def _decode_region(content: bytes, place: int) -> tuple[Region, int]:
-    """The region at a place, and the place after it."""
-    kind, place = content[place] if place < len(content) else -1, place + 1
-    match kind:
-        case 0:
-            return Code(*struct.unpack_from("<I", content, place)), place + 4
-        case 1:
-            return region_of(struct.unpack_from("<4f", content, place)), place + 16
-        case 2:
-            (count,) = struct.unpack_from("<H", content, place)
-            corners = struct.unpack_from(f"<{2 * count}f", content, place + 2)
-            return Polygon(tuple(zip(corners[::2], corners[1::2], strict=True))), place + 2 + 8 * count
-        case 3:
-            x, y, width, height, count = struct.unpack_from("<2h3H", content, place)
-            runs = struct.unpack_from(f"<{count}H", content, place + 10)
-            return from_run_lengths(x, y, width, height, runs), place + 10 + 2 * count
-    raise DataError("expected a code, rectangle, polygon or mask (0 to 3)")
+    return parse_lines(sequence.name, [line or "0" for line in sequence.regions])
 
 
 def _short(text: str) -> str:

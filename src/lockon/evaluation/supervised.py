@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 
 from lockon.errors import DataError
 from lockon.evaluation.overlaps import Size, Toolkit, overlaps
-from lockon.evaluation.regions import FAILED, NOTHING, STARTED, Code, Region, read_regions, truth
+from lockon.evaluation.region_files import read_regions, result_file
+from lockon.evaluation.regions import FAILED, NOTHING, STARTED, Code, Region, truth
 from lockon.evaluation.sequences import Array, Sequence
 
 SKIP = 5  # frames from a failure to the next start
@@ -106,17 +107,19 @@ def run(
 
 
 def read_runs(folder: Path, names: Iterable[str]) -> dict[str, list[list[Region]]]:
-    """A tracker's runs by sequence, from ``FOLDER/SEQ/SEQ_001.txt`` and on (``FOLDER`` is ``TRACKER/baseline``).
+    """A tracker's runs by sequence, from ``FOLDER/SEQ/SEQ_001.txt`` (or ``.bin``) and on.
+
+    ``FOLDER`` is ``TRACKER/baseline``. All runs are read; pysot itself takes only the first unless there are 15.
 
     Raises:
         DataError: a sequence without a run, or a malformed file.
     """
     runs = {}
     for name in names:
-        files = sorted((folder / name).glob(f"{name}_[0-9][0-9][0-9].*"))
-        if not files:
+        stems = {file.stem for file in (folder / name).glob(f"{name}_[0-9][0-9][0-9].*")}
+        if not stems:
             raise DataError(f"{folder / name}: no runs; expected {name}_001.txt and so on")
-        runs[name] = [read_regions(file) for file in files]
+        runs[name] = [read_regions(result_file(folder / name, stem)) for stem in sorted(stems)]
     return runs
 
 
@@ -132,13 +135,12 @@ def score(
         toolkit: whose conventions.
 
     Raises:
-        DataError: a sequence without a run, or one of the wrong length; no sequences.
+        DataError: a sequence without a run, one of the wrong length or without a start; no sequences.
     """
     compared = [_compare(sequence, runs.get(sequence.name, ()), toolkit) for sequence in sequences]
     if not compared:
         raise DataError("no sequences to score")
-    scores = {"pysot": _score_pysot, "vot": _score_vot}
-    return scores[toolkit](compared, interval)
+    return {"pysot": _score_pysot, "vot": _score_vot}[toolkit](compared, interval)
 
 
 @dataclass(frozen=True)
@@ -173,6 +175,8 @@ def _compare(sequence: Sequence, runs: Rows[Run], toolkit: Toolkit) -> _Compared
     for number, tokens in enumerate(runs, 1):
         if len(tokens) < len(target) or (toolkit == "vot" and len(tokens) > len(target)):
             raise DataError(f"{sequence.name}, run {number}: {len(tokens)} regions for {len(target)} frames")
+        if tokens[0] != STARTED:
+            raise DataError(f"{sequence.name}, run {number}: does not begin with a start (1): no supervised run")
     cut = [tokens[: len(target)] for tokens in runs]
     codes = np.array([[x.value if isinstance(x, Code) else -1 for x in tokens] for tokens in cut])
     found = np.array([overlaps(tokens, target, sequence.size, toolkit) for tokens in cut])
