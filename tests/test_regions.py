@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
@@ -175,6 +175,7 @@ MASKS = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(RECTANGLES | POLYGONS, RECTANGLES | POLYGONS), max_size=4), st.sampled_from(["pysot", "vot"]))
 def test_overlap_is_symmetric_and_between_0_and_1(pairs: list[tuple[Region, Region]], toolkit: Toolkit) -> None:
     a, b = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
@@ -183,6 +184,7 @@ def test_overlap_is_symmetric_and_between_0_and_1(pairs: list[tuple[Region, Regi
     np.testing.assert_array_equal(found, overlaps(b, a, (100, 80), toolkit))
 
 
+@settings(deadline=None)
 @given(MASKS, RECTANGLES | POLYGONS | MASKS)
 def test_overlap_with_masks_is_symmetric_and_between_0_and_1(a: Mask, b: Region) -> None:
     found = overlaps([a], [b], (100, 80), "vot")[0]
@@ -190,6 +192,7 @@ def test_overlap_with_masks_is_symmetric_and_between_0_and_1(a: Mask, b: Region)
     assert found == overlaps([b], [a], (100, 80), "vot")[0]
 
 
+@settings(deadline=None)
 @given(RECTANGLES | POLYGONS | MASKS)
 def test_equal_regions_overlap_entirely(region: Region) -> None:
     inside = moved_by_60(region)
@@ -199,6 +202,7 @@ def test_equal_regions_overlap_entirely(region: Region) -> None:
         assert drawn == 1 or (np.isnan(drawn) and isinstance(region, Polygon))
 
 
+@settings(deadline=None)
 @given(RECTANGLES)
 def test_a_rectangle_is_its_pixels(box: Rectangle) -> None:
     x, y, w, h = (round(v) for v in (box.x, box.y, box.width, box.height))
@@ -232,6 +236,7 @@ def pixels_of(polygon: Polygon, thin: bool) -> set[tuple[int, int]]:
 ON_PIXELS = st.lists(st.tuples(st.integers(0, 30), st.integers(0, 30)), min_size=3, max_size=6, unique=True)
 
 
+@settings(deadline=None)
 @given(ON_PIXELS, ON_PIXELS, st.sampled_from(["pysot", "vot"]))
 def test_overlap_of_polygons_is_that_of_their_pixels(a: list[Any], b: list[Any], toolkit: Toolkit) -> None:
     # From the frame's corner, so that a node's decimals are cut towards it.
@@ -307,6 +312,7 @@ def test_malformed_text(text: str, message: str, tmp_path: Path) -> None:
         read_regions(file)
 
 
+@settings(deadline=None)
 @given(MASKS)
 def test_masks_survive_text(mask: Mask) -> None:
     assert same(parse_region(format_region(mask)), mask)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lockon.errors import DataError
@@ -136,6 +136,7 @@ def test_reading_supervised_runs(tmp_path: Path) -> None:
 ANSWERS = st.lists(st.sampled_from([HIT, HALF, MISS]), min_size=40, max_size=40)
 
 
+@settings(deadline=None)
 @given(ANSWERS, ANSWERS, st.sampled_from(["pysot", "vot"]))
 def test_supervised_scores_of_any_runs(a: list[Region], b: list[Region], toolkit: Toolkit) -> None:
     runs = {
@@ -152,6 +153,7 @@ def test_supervised_scores_of_any_runs(a: list[Region], b: list[Region], toolkit
     np.testing.assert_allclose(again.curve, found.curve)
 
 
+@settings(deadline=None)
 @given(ANSWERS, ANSWERS)
 def test_multistart_scores_of_any_runs(a: list[Region], b: list[Region]) -> None:
     sequences = [anchored(), replace(anchored(), name="b")]
@@ -165,6 +167,7 @@ def test_multistart_scores_of_any_runs(a: list[Region], b: list[Region]) -> None
         assert value == pytest.approx(same)
 
 
+@settings(deadline=None)
 @given(ANSWERS, st.lists(st.floats(0, 1), min_size=40, max_size=40), st.sampled_from(["pysot", "vot"]))
 def test_longterm_scores_of_any_run(answers: list[Region], confidence: list[float], toolkit: Toolkit) -> None:
     run = longterm.LongtermRun(answers, np.array(confidence))
