@@ -24,7 +24,7 @@ def test_published(name: str, real: Path) -> None:
     pysot, expected = score(sequences, runs, interval, "pysot"), facts["scores"]["pysot"]
     assert pysot.accuracy == pytest.approx(expected["accuracy"], abs=1e-6)
     assert pysot.failures == expected["lost_number"]
-    assert pysot.robustness * 1 == pytest.approx(expected["robustness"], abs=1e-9)
+    assert pysot.robustness == pytest.approx(expected["robustness"], abs=1e-9)
     assert pysot.eao == pytest.approx(expected["eao"], abs=1e-6)
     assert [int(pysot.sequence_failures[s.name].sum()) for s in sequences] == expected["seq_failures"]
     np.testing.assert_allclose(pysot.curve, expected["expected_overlap_curve"], rtol=0, atol=1e-6)
