@@ -87,7 +87,7 @@ def test_pictures_stay_on_disk_until_they_are_drawn(tmp_path: Path) -> None:
     files = scenes.clip_set() | {"disc/00000002.jpg": b"not a picture"}
     source = read_source("clips", [str(scenes.write_tar(tmp_path / "clips.tar", files))])
     assert len(pickle.dumps(source)) < 2000  # places, no pictures: this goes to each worker process
-    with pytest.raises(PictureError, match=r"clips.tar \(at byte \d+\): a training picture is not a readable"):
+    with pytest.raises(PictureError, match=r"clips.tar \(at byte \d+\): the picture is not a readable"):
         source.tracks[0].shot(1)
     assert source.tracks[0].shot(0).image.shape == (scenes.HEIGHT, scenes.WIDTH, 3)
 
@@ -135,7 +135,7 @@ def test_another_pair_is_drawn_in_place_of_a_corrupt_picture(tmp_path: Path, cap
     dataset = broken_set(tmp_path)
     with caplog.at_level(logging.WARNING):
         pairs = [dataset[index] for index in range(4)]
-    assert "images/1.jpg: a training picture is not a readable JPEG or PNG" in caplog.text
+    assert "images/1.jpg: the picture is not a readable JPEG or PNG" in caplog.text
     assert f"({dataset.damage.failed} of " in caplog.text
     again = broken_set(tmp_path / "again")
     for index in (3, 0):  # the pair depends on seed and index, not on what was drawn before

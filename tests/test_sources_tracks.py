@@ -104,14 +104,14 @@ def test_a_half_copied_got10k_is_named_video_by_video(tmp_path: Path) -> None:
     truth = tmp_path / "train" / three / "groundtruth.txt"
     good = truth.read_text()
     for file, text, reason in [
-        ("groundtruth.txt", "1,2,3\n", "is not lines of x,y,w,h"),
-        ("groundtruth.txt", "1,2,3,4\n1,2", "is not lines of x,y,w,h"),
-        ("groundtruth.txt", "", "is empty"),
-        ("cover.label", "a\n", "is not made of whole numbers"),
+        ("groundtruth.txt", "1,2,3\n", ", line 1: '1,2,3' is not x,y,w,h"),
+        ("groundtruth.txt", "1,2,3,4\n1,2", ", line 2: '1,2' is not x,y,w,h"),
+        ("groundtruth.txt", "", " is empty"),
+        ("cover.label", "a\n", " is not made of whole numbers"),
     ]:
         truth.write_text(good)
         (tmp_path / "train" / three / file).write_text(text)
-        with pytest.raises(DataError, match=rf"3 of 3 .*{three}/{file} {reason}"):
+        with pytest.raises(DataError, match=rf"3 of 3 .*{three}/{file}{reason}"):
             read_source("got10k", [str(tmp_path)])
 
 

@@ -6,8 +6,11 @@ from collections import Counter
 from importlib import resources
 from pathlib import Path
 
+import numpy as np
+
+from lockon.annotations import read_boxes, read_flags, read_text
 from lockon.data.sources.base import Source, Track
-from lockon.data.sources.layout import Layout, check_ends, drop_unusable, read_boxes, read_flags, read_list, read_text
+from lockon.data.sources.layout import Layout, check_ends, drop_unusable, read_list
 from lockon.data.sources.pictures import NumberedFrames
 from lockon.data.sources.registry import source
 from lockon.errors import DataError
@@ -40,7 +43,7 @@ def got10k(path: str, part: str) -> Source:
 
 
 def _read(folder: Path, dropped: Counter[str]) -> Track:
-    boxes = read_boxes(folder / "groundtruth.txt")
+    boxes = read_boxes(folder / "groundtruth.txt").astype(np.float32)
     present = read_flags(folder / "absence.label", len(boxes)) == 0
     shown = present & (read_flags(folder / "cover.label", len(boxes)) > 0)
     frames = NumberedFrames(str(folder), "{:08d}.jpg", range(1, len(boxes) + 1))

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
+
+from lockon.annotations import read_boxes, read_flags, read_text
 from lockon.data.sources.base import Source, Track
-from lockon.data.sources.layout import Layout, check_ends, drop_unusable, read_boxes, read_flags, read_list, read_text
+from lockon.data.sources.layout import Layout, check_ends, drop_unusable, read_list
 from lockon.data.sources.pictures import NumberedFrames
 from lockon.data.sources.registry import source
 
@@ -31,7 +34,7 @@ def lasot(path: str, part: str) -> Source:
 
 
 def _read(folder: Path, dropped: Counter[str]) -> Track:
-    boxes = read_boxes(folder / "groundtruth.txt")
+    boxes = read_boxes(folder / "groundtruth.txt").astype(np.float32)
     hidden = read_flags(folder / "full_occlusion.txt", len(boxes)) | read_flags(folder / "out_of_view.txt", len(boxes))
     frames = NumberedFrames(str(folder / "img"), "{:08d}.jpg", range(1, len(boxes) + 1))
     check_ends(frames)

@@ -1,4 +1,4 @@
-"""Reading annotations as they are published, and saying what is missing where."""
+"""What the readers of training data share: saying what is missing where, and leaving out what cannot be used."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from lockon.annotations import read_text, short
 from lockon.data.sources.pictures import Frames
 from lockon.data.sources.registry import unknown_part
 from lockon.errors import DataError
@@ -82,52 +83,6 @@ def read_list(name: str, part: str) -> list[str]:
     return read_text(Path(part)).split()
 
 
-def read_text(path: Path) -> str:
-    """A text file.
-
-    Raises:
-        DataError: it is missing, empty or not a text.
-    """
-    try:
-        text = path.read_text()
-    except (OSError, UnicodeDecodeError):
-        raise DataError(f"{_short(path)} is missing or cannot be read") from None
-    if not text.strip():
-        raise DataError(f"{_short(path)} is empty")
-    return text
-
-
-def read_boxes(path: Path) -> np.ndarray:
-    """(N, 4) float32 from lines of x,y,w,h.
-
-    Raises:
-        DataError: the file is missing, empty, or has other lines.
-    """
-    text = read_text(path).strip()
-    try:
-        numbers = [float(number) for number in text.replace(",", " ").split()]
-    except ValueError:
-        numbers = []
-    if len(numbers) != 4 * len(text.splitlines()):
-        raise DataError(f"{_short(path)} is not lines of x,y,w,h")
-    return np.array(numbers, np.float32).reshape(-1, 4)
-
-
-def read_flags(path: Path, count: int) -> np.ndarray:
-    """(count,) int from numbers parted by commas or line ends, one per frame.
-
-    Raises:
-        DataError: the file is missing or has another number of them.
-    """
-    try:
-        flags = np.array([int(flag) for flag in read_text(path).replace(",", " ").split()])
-    except ValueError:
-        raise DataError(f"{_short(path)} is not made of whole numbers") from None
-    if len(flags) != count:
-        raise DataError(f"{_short(path)} has {len(flags)} numbers for {count} frames")
-    return flags
-
-
 def lister() -> Callable[[str], frozenset[str]]:
     """Gives the files of a folder, none if it is missing, and keeps the last listing: ask for one folder's together."""
 
@@ -146,7 +101,7 @@ def check_ends(frames: Frames) -> None:
     """
     for path in (Path(frames[0].path), Path(frames[len(frames) - 1].path)):
         if not path.exists():
-            raise DataError(f"{_short(path)} is annotated but missing")
+            raise DataError(f"{short(path)} is annotated but missing")
 
 
 def drop_unusable(
@@ -171,7 +126,3 @@ def drop_unusable(
             dropped[reason] += count
         boxes[bad] = np.nan
     return boxes
-
-
-def _short(path: Path) -> str:
-    return "/".join(path.parts[-3:])

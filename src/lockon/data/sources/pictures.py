@@ -100,11 +100,11 @@ def decode(data: bytes) -> np.ndarray:
         PictureError: not a picture, or one that ends too early.
     """
     if data.startswith(b"\xff\xd8") and data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda"):  # no end after the last scan
-        raise PictureError("a training picture ends too early")  # some versions of OpenCV make up the rest
+        raise PictureError("the picture ends too early")  # some versions of OpenCV make up the rest
     flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
     image = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if data else None
     if image is None:
-        raise PictureError("a training picture is not a readable JPEG or PNG")
+        raise PictureError("the picture is not a readable JPEG or PNG")
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 

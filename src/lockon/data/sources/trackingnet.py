@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
+from lockon.annotations import read_boxes
 from lockon.data.sources.base import Source, Track
-from lockon.data.sources.layout import Layout, check_ends, drop_unusable, read_boxes
+from lockon.data.sources.layout import Layout, check_ends, drop_unusable
 from lockon.data.sources.pictures import NumberedFrames
 from lockon.data.sources.registry import source
 from lockon.errors import DataError
@@ -36,7 +37,7 @@ def keyframes(track: Track) -> Track:
 
 
 def _read(file: Path, dropped: Counter[str]) -> Track:
-    boxes = read_boxes(file)
+    boxes = read_boxes(file).astype(np.float32)
     frames = NumberedFrames(str(file.parents[1] / "frames" / file.stem), "{}.jpg", range(len(boxes)))
     check_ends(frames)
     boxes = drop_unusable(boxes, np.ones(len(boxes), bool), dropped)

@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from lockon.annotations import read_text
 from lockon.data.sources.base import Source, Track
-from lockon.data.sources.layout import Layout, check_ends, read_text
+from lockon.data.sources.layout import Layout, check_ends
 from lockon.data.sources.pictures import NumberedFrames
 from lockon.data.sources.registry import source
 from lockon.errors import DataError
