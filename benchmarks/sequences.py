@@ -19,8 +19,9 @@ from pathlib import Path
 
 import numpy as np
 
+from lockon.evaluation.benchmarks import open_benchmark
 from lockon.evaluation.metrics import precision, success_auc
-from lockon.evaluation.sequences import Sequence, read_sequences
+from lockon.evaluation.sequences import Sequence
 from rivals import Run, add_options, chosen, per_second, report
 
 
@@ -57,7 +58,7 @@ def main() -> None:
     parser.add_argument("sequences", type=Path)
     add_options(parser)
     args = parser.parse_args()
-    sequences = read_sequences(args.sequences)
+    sequences = open_benchmark("folder", args.sequences)
     tables = table(*measure(chosen(args), sequences))
     report(f"AUC / P20, one pass, {len(sequences)} sequences", tables, args.out)
 

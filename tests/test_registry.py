@@ -6,9 +6,10 @@ import torch
 from torch import Tensor
 
 import lockon
+from lockon.benchmarks import BENCHMARKS
 from lockon.checkpoints import Checkpoint
 from lockon.errors import ModelError
-from lockon.models import BENCHMARKS, MODELS
+from lockon.models import MODELS
 from lockon.registry import benchmark_settings, create_model, find_device, put_weights
 from lockon.tracker import TrackingModel
 

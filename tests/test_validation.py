@@ -8,7 +8,7 @@ import torch
 
 from lockon.data.loader import load_pairs
 from lockon.errors import DataError
-from lockon.evaluation.sequences import read_sequences
+from lockon.evaluation.benchmarks import open_benchmark
 from lockon.registry import create_model
 from lockon.tracker import Tracker
 from lockon.training.logs import Event, Validation
@@ -37,12 +37,6 @@ def sequences(tmp_path: Path) -> Path:
     return tmp_path / "sequences"
 
 
-def test_sequences_are_read_in_the_order_of_their_names(sequences: Path) -> None:
-    one, two = read_sequences(sequences)
-    assert [(s.name, len(s.files), s.boxes.shape) for s in (one, two)] == [("one", 4, (4, 4)), ("two", 6, (6, 4))]
-    assert next(two.frames()).shape == (scenes.HEIGHT, scenes.WIDTH, 3)
-
-
 def test_a_tracker_that_stays_where_it_was_put_has_a_score_that_can_be_told(sequences: Path) -> None:
     class Still(Tracker):
         def update(self, frame: object) -> object:  # type: ignore[override]
@@ -52,7 +46,7 @@ def test_a_tracker_that_stays_where_it_was_put_has_a_score_that_can_be_told(sequ
             self.first = super().init(frame, boxes)  # type: ignore[arg-type]
             return self.first
 
-    one, _ = read_sequences(sequences)
+    one = open_benchmark("folder", sequences).read("one")
     auc, precision = one_pass(Still(create_model("stark-tiny")), one)
     w, h = one.boxes[0, 2:]
     shared = [(w - 2 * i) * (h - i) for i in range(4)]  # the disc moves by 2, 1 pixels a frame
@@ -61,22 +55,19 @@ def test_a_tracker_that_stays_where_it_was_put_has_a_score_that_can_be_told(sequ
     assert precision == 1
 
 
-@pytest.mark.parametrize(
-    ("text", "says"),
-    [("1,2,3,4\n", "4 pictures, but 1 boxes"), ("a,b,c,d\n", "cannot read x,y,w,h"), ("1,2\n" * 4, "of 2 numbers")],
-)
-def test_a_broken_sequence_is_named(sequences: Path, text: str, says: str) -> None:
-    (sequences / "one" / "groundtruth.txt").write_text(text)
-    with pytest.raises(DataError, match=says) as error:
-        read_sequences(sequences)
-    assert str(sequences / "one") in str(error.value)
-
-
 def test_a_folder_without_sequences_says_what_is_expected(
     tmp_path: Path, data: Data, small_stark: str, sequences: Path
 ) -> None:
-    with pytest.raises(DataError, match=r"no sequences; expected .*NAME/groundtruth\.txt"):
+    with pytest.raises(DataError, match=r"did you mean .*sequences\? expected there: NAME/groundtruth\.txt"):
         train(short(small_stark), data, tmp_path / "run", CPU, validate=sequences / "one")
+
+
+def test_broken_sequences_are_found_before_the_training(
+    tmp_path: Path, data: Data, small_stark: str, sequences: Path
+) -> None:
+    (sequences / "two" / "groundtruth.txt").write_text("1,2,3,4\n")
+    with pytest.raises(DataError, match=r"two/groundtruth.txt has 1 lines for 6 frames"):
+        train(short(small_stark), data, tmp_path / "run", CPU, validate=sequences)
 
 
 def test_validation_changes_nothing_of_what_is_trained(

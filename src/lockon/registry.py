@@ -18,9 +18,10 @@ import torch
 from torch import Tensor
 
 from lockon import models
+from lockon.benchmarks import BENCHMARKS
 from lockon.checkpoints import Checkpoint
 from lockon.errors import ModelError, OutputError
-from lockon.models import BENCHMARKS, MODELS, ModelInfo
+from lockon.models import MODELS, ModelInfo
 from lockon.tracker import Tracker, TrackingModel
 from lockon.weights import likeness, load_into, misfit, read_checkpoint, save_weights
 

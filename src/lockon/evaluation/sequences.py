@@ -9,8 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from lockon.data.sources import decode
-from lockon.errors import DataError
+from lockon.data.sources import PictureFile
 
 Array = NDArray[np.float64]
 
@@ -48,8 +47,12 @@ class Sequence:
         return len(self.boxes) < len(self.files)
 
     def frames(self) -> Iterator[np.ndarray]:
-        """(H, W, 3) uint8 RGB, one after the other."""
-        return (decode(file.read_bytes()) for file in self.files)
+        """(H, W, 3) uint8 RGB, one after the other.
+
+        Raises:
+            PictureError: one cannot be read; it is named.
+        """
+        return (PictureFile(str(file)).decode() for file in self.files)
 
 
 @dataclass(frozen=True)
@@ -57,10 +60,10 @@ class Benchmark:
     """A benchmark's data set on disk. Nothing but its list of names is read before a sequence is asked for.
 
     Attributes:
-        name: as in ``models.BENCHMARKS``, or "folder".
+        name: as in ``lockon.benchmarks.BENCHMARKS``.
         names: of the sequences, in the benchmark's order.
         read: a sequence by its name; raises ``DataError`` where its copy is incomplete or malformed.
-        toolkit: whose conventions the field's papers score it with (``metrics.TOOLKITS``).
+        toolkit: whose conventions papers score it with (``metrics.TOOLKITS``); of VOT, the kind of experiment.
     """
 
     name: str
@@ -90,27 +93,3 @@ class Trace:
     seconds: Array
     scores: Array
     found: NDArray[np.bool_]
-
-
-def read_sequences(folder: Path) -> list[Sequence]:
-    """All sequences of a folder, by name.
-
-    Raises:
-        DataError: there are none, or one whose boxes cannot be read or are not one for each frame.
-    """
-    found = [read_sequence(file.parent) for file in sorted(folder.glob("*/groundtruth.txt"))]
-    if not found:
-        raise DataError(f"{folder}: no sequences; expected {folder}/NAME/groundtruth.txt beside 00000001.jpg and so on")
-    return found
-
-
-def read_sequence(folder: Path) -> Sequence:
-    """The sequence of one folder; see ``read_sequences``."""
-    files = sorted(folder.glob("*.jpg"))
-    try:
-        boxes = np.loadtxt(folder / "groundtruth.txt", delimiter=",", ndmin=2)
-    except (OSError, ValueError) as error:
-        raise DataError(f"{folder}/groundtruth.txt: cannot read x,y,w,h lines: {error}") from None
-    if boxes.shape != (len(files), 4):
-        raise DataError(f"{folder}: {len(files)} pictures, but {len(boxes)} boxes of {boxes.shape[1]} numbers")
-    return Sequence(folder.name, tuple(files), boxes)

@@ -10,21 +10,6 @@ from lockon.tracker import TrackingModel
 
 Model = TypeVar("Model", bound=TrackingModel)
 
-BENCHMARKS = (
-    "avist",
-    "got10k",
-    "lasot",
-    "lasot_ext",
-    "nfs",
-    "otb2015",
-    "trackingnet",
-    "uav123",
-    "vot2016",
-    "vot2018",
-    "vot2020",
-    "vot2020_lt",
-)
-
 
 @dataclass(frozen=True)
 class ModelInfo:
@@ -36,7 +21,7 @@ class ModelInfo:
         official_name: maps a parameter's name in the authors' checkpoints to ours; ours pass through unchanged.
         shipped: whether trained weights come with the package.
         settings: fields of the model's ``config`` that the paper sets otherwise on a benchmark, by its name (one of
-            ``BENCHMARKS``).
+            ``lockon.benchmarks.BENCHMARKS``).
         results: official figures, by benchmark and metric, as printed; ``source`` says where.
     """
 

@@ -8,8 +8,9 @@ import numpy as np
 import torch
 
 from lockon import registry
+from lockon.evaluation.benchmarks import open_benchmark
 from lockon.evaluation.metrics import precision, success_auc
-from lockon.evaluation.sequences import Sequence, read_sequences
+from lockon.evaluation.sequences import Sequence
 from lockon.tracker import Result, Tracker
 from lockon.training.logs import Validation
 from lockon.training.recipe import model_settings
@@ -28,7 +29,7 @@ class Validator:
 
     def __init__(self, run: Run, folder: Path, device: torch.device) -> None:
         self.run = run
-        self.sequences = read_sequences(folder)[run.team.rank :: run.team.size]
+        self.sequences = list(open_benchmark("folder", folder))[run.team.rank :: run.team.size]
         model = registry.create_model(run.recipe.model, settings=model_settings(run.recipe))
         self.tracker = Tracker(model, device)
 
