@@ -58,7 +58,7 @@ def main() -> None:
     parser.add_argument("sequences", type=Path)
     add_options(parser)
     args = parser.parse_args()
-    sequences = open_benchmark("folder", args.sequences)
+    sequences = list(open_benchmark("folder", args.sequences))
     tables = table(*measure(chosen(args), sequences))
     report(f"AUC / P20, one pass, {len(sequences)} sequences", tables, args.out)
 

@@ -47,7 +47,7 @@ def test_a_wrong_line_is_named(file: Path, text: str, says: str) -> None:
     file.write_text(text)
     with pytest.raises(DataError) as error:
         read_boxes(file)
-    assert str(error.value) == f"set/seq/boxes.txt, {says}; get the file again, or mend the line"
+    assert str(error.value) == f"set/seq/boxes.txt, {says}"
 
 
 @pytest.mark.parametrize(

@@ -117,9 +117,8 @@ def test_check_reports_every_sequence_that_is_incomplete(otb: Path) -> None:
     faults = check(open_benchmark("otb50", otb))
     assert len(faults) == 49  # all but Skating2-1
     by_name = {fault.split(": ")[0]: fault for fault in faults}
-    assert by_name["otb50, Deer"] == (
-        f"otb50, Deer: OTB100/Deer/img: 2 of 71 pictures are missing, first 0003.jpg; copy them again (in {otb})"
-    )
+    says = "OTB100/Deer/img: 2 of 71 pictures are missing, first 0003.jpg"
+    assert by_name["otb50, Deer"] == f"otb50, Deer: {says}; copy it again, or mend it, in {otb}"
     assert by_name["otb50, Skating2-2"].startswith(
         "otb50, Skating2-2: OTB100/Skating2/groundtruth_rect.2.txt is missing"
     )

@@ -97,13 +97,16 @@ def test_a_folder_has_its_sequences_by_name(tmp_path: Path) -> None:
 
 
 def test_a_folder_may_have_a_list(tmp_path: Path) -> None:
-    layouts.write_folder(tmp_path / "two")
+    layouts.write_folder(tmp_path / "my cat")
     layouts.write_folder(tmp_path / "one")
-    layouts.write(tmp_path / "list.txt", "two\nthree\n")
+    file = layouts.write(tmp_path / "list.txt", "my cat\nthree\n")
     benchmark = open_benchmark("folder", tmp_path)
-    assert benchmark.names == ("two", "three")
+    assert benchmark.names == ("my cat", "three")
     with pytest.raises(DataError, match=r"folder, three: .*/three is missing"):
         benchmark.read("three")
+    file.write_text("one\n", encoding="utf-16")
+    with pytest.raises(DataError, match=r"list.txt, line 1 begins as UTF-16 text does"):
+        open_benchmark("folder", tmp_path)
 
 
 def test_a_folder_may_have_got10ks_labels_and_absent_targets(tmp_path: Path) -> None:

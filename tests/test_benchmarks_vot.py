@@ -50,7 +50,8 @@ def test_an_absent_target_has_no_box_and_an_empty_region(tmp_path: Path, empty: 
 
 
 @pytest.mark.parametrize(
-    "region", ["1,2", "1,2,3,4,5", "1,2,3,4,5,6,7", "a,b,c,d", "m1,2,3", "m0,0,2,2,1,4", "m0,0,2,2,-1,4"]
+    "region",
+    ["1,2", "1,2,3,4,5", "1,2,3,4,5,6,7", "a,b,c,d", "m1,2,3", "m0,0,2,2,1,4", "m0,0,2,2,-1,4", f"m0,0,2,2,{10**30}"],
 )
 def test_a_line_that_is_no_region_is_named(tmp_path: Path, region: str) -> None:
     layouts.write_vot(tmp_path, "bag", [POLYGON, region])

@@ -79,7 +79,7 @@ def _wrong_line(lines: list[str], path: Path, form: str) -> DataError:
         fields = line.replace(",", " ").split()
         if ",," in line or len(fields) != form.count(",") + 1 or not all(map(_is_number, fields)):
             says = f": {line.strip()[:60]!r} is not" if line.strip() else " is empty, not"
-            return DataError(f"{short(path)}, line {number}{says} {form}; get the file again, or mend the line")
+            return DataError(f"{short(path)}, line {number}{says} {form}")
     raise AssertionError(f"{path} has no wrong line")
 
 

@@ -11,9 +11,8 @@ from lockon.evaluation.sequences import Sequence
 
 def find(benchmark: str, root: Path) -> tuple[str, ...]:
     """Names of the annotation files, sorted, where there are the flags of this data set too."""
-    return (
-        tuple(sorted(file.stem for file in (root / "anno").glob("*.txt"))) if (root / "full_occlusion").is_dir() else ()
-    )
+    annotated = (root / "anno").glob("*.txt") if (root / "full_occlusion").is_dir() else ()
+    return tuple(sorted(file.stem for file in annotated))
 
 
 def read(benchmark: str, root: Path, name: str) -> Sequence:

@@ -9,7 +9,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from lockon.annotations import short
+from lockon.annotations import read_text, short
 from lockon.errors import DataError
 from lockon.evaluation.metrics import Array
 
@@ -20,6 +20,15 @@ SUFFIXES = (".jpg", ".jpeg", ".png")
 def read_list(name: str) -> Any:
     """``lists/NAME.json``: a benchmark's sequences in its order, with what their folders do not tell."""
     return json.loads((resources.files(__package__) / "lists" / f"{name}.json").read_text())
+
+
+def read_names(file: Path) -> tuple[str, ...]:
+    """The lines of a list.txt.
+
+    Raises:
+        DataError: it is missing, empty or not a text.
+    """
+    return tuple(line.strip() for line in read_text(file).splitlines() if line.strip())
 
 
 def list_pictures(folder: Path) -> list[str]:
@@ -57,9 +66,7 @@ def pictures(
     names = [pattern.format(number) for number in range(first, first + count)]
     missing = [name for name in names if name not in found]
     if missing:
-        raise DataError(
-            f"{short(folder)}: {len(missing)} of {count} pictures are missing, first {missing[0]}; copy them again"
-        )
+        raise DataError(f"{short(folder)}: {len(missing)} of {count} pictures are missing, first {missing[0]}")
     if len(found) > count and not spare:
         raise DataError(f"{short(folder)} has {len(found)} pictures, expected {count}")
     return tuple(folder / name for name in names)

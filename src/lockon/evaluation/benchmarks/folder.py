@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lockon.annotations import read_boxes, read_flags, read_text
-from lockon.evaluation.benchmarks.files import expect, list_pictures
+from lockon.annotations import read_boxes, read_flags
+from lockon.evaluation.benchmarks.files import expect, list_pictures, read_names
 from lockon.evaluation.sequences import Sequence
 
 LABELS = {"absent": "absence.label", "cover": "cover.label"}
@@ -14,7 +14,7 @@ LABELS = {"absent": "absence.label", "cover": "cover.label"}
 def find(benchmark: str, root: Path) -> tuple[str, ...]:
     """Names, in the order of list.txt if there is one, else sorted."""
     if (root / "list.txt").is_file():
-        return tuple(read_text(root / "list.txt").split())
+        return read_names(root / "list.txt")
     return tuple(sorted(file.parent.name for file in root.glob("*/groundtruth.txt")))
 
 

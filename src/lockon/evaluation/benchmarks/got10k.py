@@ -7,7 +7,7 @@ from pathlib import Path
 
 from lockon.annotations import read_boxes, read_flags, read_text, short
 from lockon.errors import DataError
-from lockon.evaluation.benchmarks.files import expect, pictures
+from lockon.evaluation.benchmarks.files import expect, pictures, read_names
 from lockon.evaluation.sequences import Sequence
 
 RESOLUTION = re.compile(r"^resolution\s*[:=]\s*\(\s*(\d+)\s*,\s*(\d+)\s*\)", re.MULTILINE)
@@ -16,7 +16,7 @@ RESOLUTION = re.compile(r"^resolution\s*[:=]\s*\(\s*(\d+)\s*,\s*(\d+)\s*\)", re.
 def find(benchmark: str, root: Path) -> tuple[str, ...]:
     """Names, as in list.txt."""
     file = root / _part(benchmark) / "list.txt"
-    return tuple(read_text(file).split()) if file.is_file() else ()
+    return read_names(file) if file.is_file() else ()
 
 
 def read(benchmark: str, root: Path, name: str) -> Sequence:

@@ -38,7 +38,7 @@ def read(benchmark: str, root: Path, name: str) -> Sequence:
             folder = root / name / name / fps
         file = folder / f"{name}.txt"
         boxes, files = _read_corners(file), pictures(folder / name, "{:05d}.jpg")
-    if abs(len(boxes) / len(files) - 8) < 1:
+    if benchmark == "nfs" and abs(len(boxes) / len(files) - 8) < 1:
         boxes = boxes[::8]
     count = min(len(boxes), len(files))
     if max(len(boxes), len(files)) > count + 1:

@@ -111,7 +111,7 @@ def _read(benchmark: str, root: Path, names: tuple[str, ...], text: str) -> Sequ
     try:
         return READERS[BENCHMARKS[benchmark].reader].read(benchmark, root, name)
     except DataError as error:
-        raise DataError(f"{benchmark}, {name}: {error} (in {root})") from None
+        raise DataError(f"{benchmark}, {name}: {error}; copy it again, or mend it, in {root}") from None
 
 
 def _wrong_root(name: str, root: Path) -> DataError:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from lockon.annotations import read_text, short
 from lockon.data.sources import PictureFile
 from lockon.errors import DataError
-from lockon.evaluation.benchmarks.files import pictures, read_list
+from lockon.evaluation.benchmarks.files import pictures, read_list, read_names
 from lockon.evaluation.metrics import Array
 from lockon.evaluation.sequences import Sequence
 
@@ -25,7 +25,7 @@ def find(benchmark: str, root: Path) -> tuple[str, ...]:
     there = sorted(file.parent.name for file in root.glob("*/groundtruth.txt"))
     if listed := read_list("vot").get(benchmark):
         return tuple(listed) if set(listed) & set(there) else ()
-    return tuple(read_text(root / "list.txt").split()) if there and (root / "list.txt").is_file() else tuple(there)
+    return read_names(root / "list.txt") if there and (root / "list.txt").is_file() else tuple(there)
 
 
 def read(benchmark: str, root: Path, name: str) -> Sequence:
@@ -78,7 +78,7 @@ def _read_regions(file: Path, count: int) -> tuple[Array, tuple[str, ...]]:
     for number, line in enumerate(lines):
         try:
             boxes[number] = _bounds(line)
-        except ValueError:
+        except (OverflowError, ValueError):
             raise DataError(
                 f"{short(file)}, line {number + 1}: {line[:60]!r} is no region; expected x,y,w,h, or x1,y1,x2,y2,... "
                 f"of a polygon's corners, or a mask mX,Y,W,H,..."
