@@ -135,7 +135,7 @@ def test_check_counts_sequences_and_frames_where_they_are_published(tmp_path: Pa
 
 def test_check_finds_nothing_in_a_complete_copy(tmp_path: Path) -> None:
     layouts.write_folder(tmp_path / "one")
-    assert check(open_benchmark("folder", tmp_path)) == []
+    assert check(open_benchmark("folder", str(tmp_path))) == []
 
 
 # Shipped lists

@@ -143,6 +143,9 @@ def test_nfs_at_240_fps_is_a_benchmark_of_its_own(tmp_path: Path) -> None:
     layouts.write_nfs(tmp_path, "bee", 45, 45)
     layouts.write_nfs(tmp_path, "bee", 360, 360, fps=240)
     assert (len(read("nfs", tmp_path, "bee")), len(read("nfs240", tmp_path, "bee"))) == (45, 360)
+    layouts.write_nfs(tmp_path, "bottle", 45, 360, fps=240)
+    with pytest.raises(DataError, match=r"240/bottle.txt has 360 lines for 45 frames"):
+        read("nfs240", tmp_path, "bottle")
 
 
 def test_nfs_as_pytracking_has_it(tmp_path: Path) -> None:

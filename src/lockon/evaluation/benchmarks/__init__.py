@@ -1,6 +1,6 @@
 """Benchmarks as they are published: one small reader each, and one way to open them all.
 
-    benchmark = open_benchmark("otb2015", Path("OTB100"))
+    benchmark = open_benchmark("otb2015", "OTB100")
     benchmark.names, benchmark.read("Jogging-1"), check(benchmark)
 
 To add one, write a module with ``find`` and ``read`` (see ``opening.Reader``), and its row in ``lockon.benchmarks``.

@@ -46,7 +46,7 @@ READERS: dict[str, Reader] = {
 }
 
 
-def open_benchmark(name: str, root: Path) -> Benchmark:
+def open_benchmark(name: str, root: str | Path) -> Benchmark:
     """A benchmark on disk.
 
     Args:
@@ -59,6 +59,7 @@ def open_benchmark(name: str, root: Path) -> Benchmark:
     """
     if name not in BENCHMARKS:
         raise DataError(f"unknown benchmark {name!r}; {closest(name, BENCHMARKS)}")
+    root = Path(root)
     if not root.is_dir():
         raise DataError(f"{name}: {root} is no folder; expected one with {BENCHMARKS[name].layout}")
     names = READERS[BENCHMARKS[name].reader].find(name, root)
