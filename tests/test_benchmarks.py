@@ -18,10 +18,10 @@ DOCS = Path(__file__).parents[1] / "docs" / "evaluation.md"
 
 @pytest.fixture
 def otb(tmp_path: Path) -> Path:
-    """Two whole sequences of OTB, of 100: Deer and one target of Skating2's two."""
+    """Two whole sequences of OTB's hundred."""
     root = tmp_path / "data" / "OTB100"
     layouts.write_otb(root, "Deer", range(1, 72), layouts.lines(range(1, 72)))
-    layouts.write_otb(root, "Skating2", range(1, 474), layouts.lines(range(1, 474)), "groundtruth_rect.1.txt")
+    layouts.write_otb(root, "Matrix", range(1, 101), layouts.lines(range(1, 101)))
     return root
 
 
@@ -59,7 +59,7 @@ def test_names_are_found_in_the_spellings_of_other_toolkits(otb: Path, text: str
 
 
 def test_a_sequence_is_read_by_any_spelling_and_keeps_its_name(otb: Path) -> None:
-    assert open_benchmark("otb2015", otb).read("skating2_1").name == "Skating2-1"
+    assert open_benchmark("otb2015", otb).read("deer").name == "Deer"
 
 
 def test_names_that_differ_in_case_alone_are_kept_apart() -> None:
@@ -115,7 +115,7 @@ def test_check_reports_every_sequence_that_is_incomplete(otb: Path) -> None:
     (otb / "Deer" / "img" / "0003.jpg").unlink()
     (otb / "Deer" / "img" / "0071.jpg").unlink()
     faults = check(open_benchmark("otb50", otb))
-    assert len(faults) == 49  # all but Skating2-1
+    assert len(faults) == 49  # all but Matrix
     by_name = {fault.split(": ")[0]: fault for fault in faults}
     says = "OTB100/Deer/img: 2 of 71 pictures are missing, first 0003.jpg"
     assert by_name["otb50, Deer"] == f"otb50, Deer: {says}; copy it again, or mend it, in {otb}"
