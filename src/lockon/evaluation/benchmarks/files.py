@@ -11,7 +11,7 @@ from typing import Any
 
 from lockon.annotations import read_text, short
 from lockon.errors import DataError
-from lockon.evaluation.metrics import Array
+from lockon.evaluation.sequences import Array
 
 SUFFIXES = (".jpg", ".jpeg", ".png")
 

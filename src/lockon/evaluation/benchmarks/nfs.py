@@ -8,8 +8,7 @@ from pathlib import Path
 from lockon.annotations import parse_rows, read_boxes, read_text, short
 from lockon.errors import DataError
 from lockon.evaluation.benchmarks.files import pictures, read_list
-from lockon.evaluation.metrics import Array
-from lockon.evaluation.sequences import Sequence
+from lockon.evaluation.sequences import Array, Sequence
 
 ROW = "id,xmin,ymin,xmax,ymax,frame,lost,occluded,generated"  # and a class in quotes
 CLASS = re.compile(r'\s+"[^"\n]*"[^\S\n]*$', re.MULTILINE)

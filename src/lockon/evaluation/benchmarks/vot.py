@@ -12,12 +12,10 @@ from lockon.annotations import read_text, short
 from lockon.data.sources import PictureFile
 from lockon.errors import DataError
 from lockon.evaluation.benchmarks.files import pictures, read_list, read_names
-from lockon.evaluation.metrics import Array
-from lockon.evaluation.sequences import Sequence
+from lockon.evaluation.regions import NOTHING, Code, Mask, Rectangle, enclosing_box, parse_region
+from lockon.evaluation.sequences import Array, Sequence
 
 PATTERN = re.compile(r"(.*)%0?(\d*)d(\.\w+)")
-SEPARATOR = re.compile(r"[,\s]+")
-NOTHING = (np.nan,) * 4
 
 
 def find(benchmark: str, root: Path) -> tuple[str, ...]:
@@ -75,54 +73,16 @@ def _read_regions(file: Path, count: int) -> tuple[Array, tuple[str, ...]]:
     if len(lines) != count:
         raise DataError(f"{short(file)} has {len(lines)} lines for {count} frames")
     boxes = np.full((count, 4), np.nan)
+    plain = True
     for number, line in enumerate(lines):
         try:
-            boxes[number] = _bounds(line)
-        except (OverflowError, ValueError):
-            raise DataError(
-                f"{short(file)}, line {number + 1}: {line[:60]!r} is no region; expected x,y,w,h, or x1,y1,x2,y2,... "
-                f"of a polygon's corners, or a mask mX,Y,W,H,..."
-            ) from None
-    if all(len(SEPARATOR.split(line)) <= 4 and not line.startswith("m") for line in lines):
-        return boxes, ()
-    return boxes, tuple("" if np.isnan(box[0]) else line for box, line in zip(boxes, lines, strict=True))
-
-
-def _bounds(region: str) -> tuple[float, ...]:
-    """x, y, w, h around a region, NaN around an empty one; a single number is a code for that there is none.
-
-    Raises:
-        ValueError: no region.
-    """
-    if region.startswith("m"):
-        return _mask_bounds([int(number) for number in region[1:].split(",")])
-    numbers = [float(number) for number in SEPARATOR.split(region)] if region else []
-    if len(numbers) <= 1 or any(map(np.isnan, numbers)):
-        return NOTHING
-    if len(numbers) == 4:
-        return tuple(numbers)
-    if len(numbers) < 6 or len(numbers) % 2:
-        raise ValueError(region)
-    x, y = numbers[::2], numbers[1::2]
-    return min(x), min(y), max(x) - min(x), max(y) - min(y)
-
-
-def _mask_bounds(numbers: list[int]) -> tuple[float, ...]:
-    """Of x, y, w, h and run lengths in the order of rows, zeros first."""
-    if len(numbers) < 4 or min(numbers[2:]) < 0:
-        raise ValueError(numbers)
-    left, top, width, height = numbers[:4]
-    ends = np.cumsum(np.array(numbers[4:], np.int64))
-    if len(ends) and ends[-1] > width * height:
-        raise ValueError(numbers)
-    first, last = ends[:-1:2], ends[1::2] - 1  # pixels of each run of ones, both included
-    first, last = first[first <= last], last[first <= last]
-    if not len(first):
-        return NOTHING
-    whole = (first // width != last // width).any()  # a run over a line's end: it has both of the mask's sides
-    x1, x2 = (0, width - 1) if whole else (int((first % width).min()), int((last % width).max()))
-    y1, y2 = int(first[0]) // width, int(last[-1]) // width
-    return float(left + x1), float(top + y1), float(x2 - x1 + 1), float(y2 - y1 + 1)
+            region = parse_region(line) if line else NOTHING
+        except DataError as error:
+            raise DataError(f"{short(file)}, line {number + 1}: {error}") from None
+        plain &= isinstance(region, Code | Rectangle)
+        if not isinstance(region, Code) and not (isinstance(region, Mask) and not region.pixels.any()):
+            boxes[number] = enclosing_box(region)
+    return boxes, () if plain else tuple("" if np.isnan(box[0]) else line for box, line in zip(boxes, lines))
 
 
 def _read_tag(file: Path, count: int) -> NDArray[np.int64]:
