@@ -30,10 +30,12 @@ wheel:
 	build/env/bin/pip install --quiet --constraint constraints.txt dist/*.whl
 	cd build && env/bin/lockon demo --out demo && env/bin/lockon models
 
+# vot-toolkit brings opencv-python, which writes over the headless one and needs a desktop's libraries: back again
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --constraint constraints.txt torch
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	$(BIN)/pip install --quiet --constraint constraints.txt --no-deps --force-reinstall opencv-python-headless
 	touch $@
 
 clean:

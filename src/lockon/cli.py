@@ -45,6 +45,7 @@ TrackerOption = Annotated[str, typer.Option(help="Name of the tracker; see `lock
 WeightsOption = Annotated[Path | None, typer.Option(help="Weights to use instead of the shipped ones.")]
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 ThreadsOption = Annotated[int | None, typer.Option(min=1, help="CPU threads of the network; measured if not given.")]
+BenchmarkOption = Annotated[str | None, typer.Option(help="Use the paper's settings for it, such as lasot.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")]
 
 
@@ -81,7 +82,7 @@ def track(
     end: Annotated[int | None, typer.Option(help="Frame to stop before.")] = None,
     threads: ThreadsOption = None,
     every_frame_image: Annotated[bool, typer.Option(help="Also write every drawn frame as a JPEG.")] = False,
-    benchmark: Annotated[str | None, typer.Option(help="Use the paper's settings for it, such as lasot.")] = None,
+    benchmark: BenchmarkOption = None,
     quiet: QuietOption = False,
 ) -> None:
     """Follow one or several targets through a video.
@@ -173,6 +174,51 @@ def average(
     average_weights(weights, tracker, out)
     if not quiet:
         stdout.print(f"mean of {len(weights)} weights of {tracker}: {out}", markup=False)
+
+
+vot = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(vot, name="vot", help="Run trackers under the official VOT toolkit.")
+
+
+@vot.command("init")
+def vot_init(
+    workspace: Annotated[Path, typer.Argument(help="Folder of the workspace, new or not.")],
+    tracker: Annotated[list[str], typer.Option(help="NAME, or NAME=WEIGHTS; once per tracker.")],
+    stack: Annotated[str | None, typer.Option(help="The toolkit's name of a stack, or a file.")] = None,
+    data: Annotated[Path | None, typer.Option(help="Folder of the data set, if it is not to be downloaded.")] = None,
+    benchmark: BenchmarkOption = None,
+    device: DeviceOption = "auto",
+    quiet: QuietOption = False,
+) -> None:
+    """Make a workspace of the VOT toolkit, or add trackers to one.
+
+    Example: lockon vot init work --tracker stark-tiny --stack vot2018/shortterm
+    """
+    from lockon.evaluation.workspace import prepare  # not needed to track
+
+    weights = {name: Path(file) if file else None for name, _, file in (text.partition("=") for text in tracker)}
+    used = prepare(workspace, weights, stack, data, benchmark, device)
+    if not quiet:
+        stdout.print(f"{workspace}: {', '.join(weights)} can run the stack {used}; now", markup=False)
+        stdout.print(f"vot evaluate --workspace {workspace} {' '.join(weights)}", markup=False)
+        stdout.print(f"vot analysis --workspace {workspace}", markup=False)
+
+
+@vot.command("serve")
+def vot_serve(
+    tracker: TrackerOption = DEFAULT,
+    weights: WeightsOption = None,
+    device: DeviceOption = "auto",
+    threads: ThreadsOption = None,
+    benchmark: BenchmarkOption = None,
+) -> None:
+    """Answer a TraX client, such as the VOT toolkit, on standard input and output.
+
+    Example: lockon vot serve --tracker stark-tiny --benchmark vot2018
+    """
+    from lockon.evaluation.trax import serve  # not needed to track
+
+    serve(load_tracker(tracker, weights, device, threads, benchmark), tracker)
 
 
 def list_recipes(show: bool) -> None:

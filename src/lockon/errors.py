@@ -29,6 +29,10 @@ class ModelError(LockonError):
     """A model cannot be had: unknown name, wrong or corrupt weights, device absent."""
 
 
+class TrackerError(LockonError):
+    """A tracker that runs as a process of its own, or the client of one, cannot be started, breaks off or is silent."""
+
+
 class DataError(LockonError):
     """Training or evaluation data is missing or malformed."""
 
