@@ -20,7 +20,7 @@ import lockon
 from lockon.boxes import Box
 from lockon.cli import app
 from lockon.errors import BoxError, DataError, ModelError, SourceError, TrackerError
-from lockon.evaluation import supervised
+from lockon.evaluation import multistart, supervised
 from lockon.evaluation.overlaps import overlaps
 from lockon.evaluation.regions import (
     FAILED,
@@ -109,12 +109,18 @@ def write_sequence(folder: Path, numbers: range, masks: bool) -> Sequence:
         files[-1].write_bytes(scenes.jpeg(image))
         boxes.append(box)
         regions.append(format_region(disc(box) if masks else corners(box)))
-    anchors = ["1", *["0"] * (len(files) - 2), "-1"]
+    anchors = np.array([1, *[0] * (len(files) - 2), -1])
     (folder / "groundtruth.txt").write_text("\n".join(regions))
-    (folder / "anchor.value").write_text("\n".join(anchors))
+    (folder / "anchor.value").write_text("\n".join(map(str, anchors)))
     (folder / "sequence").write_text("fps=30\nchannels.color=color/%08d.jpg\n")
-    size = (scenes.WIDTH, scenes.HEIGHT)
-    return Sequence(folder.name, tuple(files), np.array(boxes), regions=tuple(regions), size=size)
+    return Sequence(
+        folder.name,
+        tuple(files),
+        np.array(boxes),
+        labels={"anchor": anchors},
+        regions=tuple(regions),
+        size=(scenes.WIDTH, scenes.HEIGHT),
+    )
 
 
 def corners(box: Box) -> Polygon:
@@ -183,6 +189,16 @@ def test_supervised_scores_are_the_toolkits(workspace: Path, sequences: list[Seq
     (accuracy, failures, (robustness, _), _), (eao,) = analysis(workspace, "baseline")[tracker]
     assert ours.accuracy == pytest.approx(accuracy, abs=1e-6)
     assert ours.failures == pytest.approx(failures)
+    assert ours.robustness == pytest.approx(robustness)
+    assert ours.eao == pytest.approx(eao, abs=1e-6)
+
+
+@pytest.mark.parametrize("tracker", ["still", "siamattn-tiny"])
+def test_multistart_scores_are_the_toolkits(workspace: Path, sequences: list[Sequence], tracker: str) -> None:
+    runs = multistart.read_runs(workspace / "results" / tracker / "anchored", sequences)
+    ours = multistart.score(sequences, runs, (2, 8))
+    (accuracy, robustness, *_), (eao,) = analysis(workspace, "anchored")[tracker]
+    assert ours.accuracy == pytest.approx(accuracy, abs=1e-6)
     assert ours.robustness == pytest.approx(robustness)
     assert ours.eao == pytest.approx(eao, abs=1e-6)
 
