@@ -1,5 +1,6 @@
 """Our trackers under the official VOT toolkit, and other people's trackers under ours."""
 
+import importlib
 import json
 import os
 import re
@@ -20,7 +21,7 @@ import lockon
 from lockon.boxes import Box
 from lockon.cli import app
 from lockon.errors import BoxError, DataError, ModelError, SourceError, TrackerError
-from lockon.evaluation import multistart, supervised
+from lockon.evaluation import longterm, multistart, supervised
 from lockon.evaluation.overlaps import overlaps
 from lockon.evaluation.regions import (
     FAILED,
@@ -57,6 +58,10 @@ experiments:
       - type: supervised_eao_score
         low: 2
         high: 8
+  whole:
+    type: unsupervised
+    analyses:
+      - type: average_tpr
   anchored:
     type: multistart
     analyses:
@@ -66,9 +71,11 @@ experiments:
         high: 8
 """
 
-# A tracker of somebody else's: it repeats its first box. Told so, it tracks only once, or dies at its second frame.
+# A tracker of somebody else's: it repeats its first box, in the form that it is told. Told so, it tracks only once, or
+# dies at its second frame.
 STILL = """
 import sys
+import numpy as np
 import trax
 metadata = {"vot": "python"} if "once" in sys.argv else {}
 server = trax.Server([trax.Region.RECTANGLE], [trax.Image.PATH], tracker_name="still", metadata=metadata)
@@ -76,10 +83,22 @@ box = None
 while (request := server.wait()).type != trax.TraxStatus.QUIT:
     if request.objects:
         assert box is None or "once" not in sys.argv
-        box = request.objects[0][0].bounds()
+        box = x, y, w, h = request.objects[0][0].bounds()
+        properties = {}
     elif "die" in sys.argv:
         sys.exit("RuntimeError: no luck")
-    server.status([(trax.Rectangle.create(*box), {} if request.objects else {"confidence": 0.25})])
+    else:
+        properties = {"confidence": 0.25}
+    answer = trax.Rectangle.create(*box)
+    if "polygon" in sys.argv:
+        answer = trax.Polygon.create([(x, y), (x + w, y), (x, y + h)])
+    if "mask" in sys.argv:
+        answer = trax.Mask.create(np.ones((int(h), int(w)), np.uint8), int(x), int(y))
+    if "empty" in sys.argv:
+        answer = trax.Mask.create(np.zeros((5, 5), np.uint8))
+    if "code" in sys.argv:
+        answer = trax.Special.create(0)
+    server.status([(answer, properties)])
 """
 
 
@@ -203,6 +222,14 @@ def test_multistart_scores_are_the_toolkits(workspace: Path, sequences: list[Seq
     assert ours.eao == pytest.approx(eao, abs=1e-6)
 
 
+@pytest.mark.parametrize("tracker", ["still", "siamattn-tiny"])
+def test_longterm_scores_are_the_toolkits(workspace: Path, sequences: list[Sequence], tracker: str) -> None:
+    runs = longterm.read_runs(workspace / "results" / tracker / "whole", [s.name for s in sequences])
+    ours = longterm.score(sequences, runs)
+    ((precision, recall, f_score),) = analysis(workspace, "whole")[tracker]
+    assert (ours.precision, ours.recall, ours.f_score) == pytest.approx((precision, recall, f_score), abs=1e-6)
+
+
 def test_a_still_tracker_fails_on_what_moves_away(workspace: Path) -> None:
     first, *run = read_regions(workspace / "results/still/baseline/fast/fast_001.bin")
     box = enclosing_box(disc(scenes.picture(0)[1]))
@@ -305,18 +332,32 @@ def test_the_command_line_tells_what_to_run_next(tmp_path: Path) -> None:
     assert f"vot evaluate --workspace {tmp_path} stark-tiny\n" in said
 
 
+def test_a_missing_toolkit_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "vot", None)
+    with pytest.raises(DataError, match=re.escape("pip install 'lockon[vot]'")):
+        prepare(tmp_path, {}, "vot2018/shortterm")
+
+
+def test_a_missing_protocol_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "trax", None)
+    monkeypatch.delitem(sys.modules, "lockon.evaluation.trax")
+    with pytest.raises(TrackerError, match=re.escape("pip install 'lockon[vot]'")):
+        importlib.import_module("lockon.evaluation.trax")
+
+
 # TraX
 
 
 def test_a_track_starts_from_a_region() -> None:
-    with pytest.raises(BoxError, match="cannot start from the code 0"):
-        start_box(NOTHING)
     assert start_box(Rectangle(1, 2, 3, 4)) == (1, 2, 3, 4)
     assert start_box(Mask(10, 20, np.array([[0, 0, 0], [0, 1, 1]], bool))) == (11, 21, 2, 1)
     side = 20 / np.sqrt(2) + 1  # of the square of the same area about, as pysot has it
     diamond = Polygon(((50, 40), (60, 50), (50, 60), (40, 50)))
     assert start_box(diamond) == pytest.approx((50 - (side - 1) / 2, 50 - (side - 1) / 2, side, side))
     assert start_box(Polygon(((0, 0), (4, 0), (0, 3)))) == (0, 0, 4, 3)
+    for empty in (NOTHING, Mask(0, 0, np.zeros((3, 3), bool))):
+        with pytest.raises(BoxError, match="cannot start from an empty region"):
+            start_box(empty)
 
 
 def test_pictures_come_as_files_or_from_memory(sequences: list[Sequence]) -> None:
@@ -348,13 +389,14 @@ def test_a_tracker_behind_trax_is_the_same(sequences: list[Sequence]) -> None:
             behind.update(Path("gone.jpg"))
 
 
-def test_a_command_is_a_tracker(still: str, sequences: list[Sequence]) -> None:
+@pytest.mark.parametrize("form", ["rectangle", "polygon", "mask", "empty", "code"])
+def test_a_command_is_a_tracker(still: str, sequences: list[Sequence], form: str) -> None:
     first, second, *_ = sequences[0].files
-    with TraxTracker(still) as tracker:
+    with TraxTracker(f"{still} {form}") as tracker:
         for box in ((10.0, 20.0, 30.0, 40.0), (1.0, 2.0, 3.0, 4.0)):
             assert tracker.init(first, box).box == box
             result = tracker.update(second)
-            assert (result.box, result.score, result.found) == (box, 0.25, True)
+            assert (result.box, result.score, result.found) == (box, 0.25, form not in ("empty", "code"))
 
 
 def test_a_command_that_tracks_once_is_started_anew(still: str, sequences: list[Sequence]) -> None:

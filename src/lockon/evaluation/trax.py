@@ -81,12 +81,21 @@ def start_box(region: Region) -> Box:
     else the enclosing one.
 
     Raises:
-        BoxError: a code in place of a region.
+        BoxError: nothing to start from: an empty mask, or a code in place of a region.
+        DataError: a polygon without area.
     """
-    if isinstance(region, Code):
-        raise BoxError(f"a track cannot start from the code {region.value}; give a rectangle, a polygon or a mask")
     if isinstance(region, Polygon) and len(region.points) == 4:
         return fitted_box(region)
+    box = _box_around(region)
+    if box is None:
+        raise BoxError("a track cannot start from an empty region; give a rectangle, a polygon or a mask")
+    return box
+
+
+def _box_around(region: Region) -> Box | None:
+    """The upright box around a region; None where nothing is in it."""
+    if isinstance(region, Code) or (isinstance(region, Mask) and not region.pixels.any()):
+        return None
     return enclosing_box(region)
 
 
@@ -175,7 +184,8 @@ class TraxTracker:
         """Finds the target in the next picture.
 
         Of a polygon or a mask that the command answers with, the result has the enclosing box. Its score is the
-        command's "confidence", NaN where it tells none; it counts as not found where no region is told.
+        command's "confidence", NaN where it tells none. Where it tells no region the target counts as not found, and
+        the last box stays.
 
         Raises:
             TrackerError: as ``init``, or called before it.
@@ -183,11 +193,9 @@ class TraxTracker:
         if self._process is None or self._process.ended or self._box is None:
             raise TrackerError(f"{self.command}: is not on a track: call init() with a frame and a box")
         region, properties = self._process.frame(file)
-        answer = _read_region(region)
-        if isinstance(answer, Code):
-            return Result(self._box, _confidence(properties), False)
-        self._box = enclosing_box(answer)
-        return Result(self._box, _confidence(properties), True)
+        answer = _box_around(_read_region(region))
+        self._box = answer or self._box
+        return Result(self._box, _confidence(properties), answer is not None)
 
     def close(self) -> None:
         """Ends the process; a next ``init`` starts another."""
