@@ -327,9 +327,11 @@ def test_a_broken_workspace_is_named(tmp_path: Path, file: str, content: str) ->
 
 
 def test_the_command_line_tells_what_to_run_next(tmp_path: Path) -> None:
-    arguments = ["vot", "init", str(tmp_path), "--tracker", "stark-tiny", "--stack", "vot2016/rgb"]
+    arguments = ["vot", "init", str(tmp_path / "my work"), "--stack", "vot2016/rgb", "--tracker", "stark-tiny"]
     said = CliRunner().invoke(app, arguments, catch_exceptions=False).stdout
-    assert f"vot evaluate --workspace {tmp_path} stark-tiny\n" in said
+    assert f"vot evaluate --workspace '{tmp_path}/my work' stark-tiny\n" in said
+    with pytest.raises(ModelError, match="a tracker is given twice"):
+        CliRunner().invoke(app, [*arguments, "--tracker", "stark-tiny=own.safetensors"], catch_exceptions=False)
 
 
 def test_a_missing_toolkit_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

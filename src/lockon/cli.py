@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -197,11 +198,14 @@ def vot_init(
     from lockon.evaluation.workspace import prepare  # not needed to track
 
     weights = {name: Path(file) if file else None for name, _, file in (text.partition("=") for text in tracker)}
+    if len(weights) < len(tracker):
+        raise ModelError("a tracker is given twice; the toolkit tells trackers by their names")
     used = prepare(workspace, weights, stack, data, benchmark, device)
     if not quiet:
+        place = ["--workspace", str(workspace)]
         stdout.print(f"{workspace}: {', '.join(weights)} can run the stack {used}; now", markup=False)
-        stdout.print(f"vot evaluate --workspace {workspace} {' '.join(weights)}", markup=False)
-        stdout.print(f"vot analysis --workspace {workspace}", markup=False)
+        stdout.print(shlex.join(["vot", "evaluate", *place, *weights]), markup=False)
+        stdout.print(shlex.join(["vot", "analysis", *place]), markup=False)
 
 
 @vot.command("serve")

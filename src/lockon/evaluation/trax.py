@@ -16,7 +16,6 @@ from contextlib import contextmanager, suppress
 from math import nan
 from pathlib import Path
 from threading import Timer
-from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -163,7 +162,7 @@ class TraxTracker:
     def __enter__(self) -> TraxTracker:
         return self
 
-    def __exit__(self, *_: BaseException | type[BaseException] | TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def init(self, file: Path, box: Box) -> Result:

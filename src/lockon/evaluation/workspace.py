@@ -19,7 +19,7 @@ from typing import Any
 from lockon.errors import DataError, OutputError
 from lockon.registry import benchmark_settings, closest, create_model, find_device
 
-BENCHMARKS = {  # those of which the models' papers know, by the toolkit's name
+BENCHMARKS = {  # by stack, where the models' papers have settings for it
     "vot2016/rgb": "vot2016",
     "vot2018/shortterm": "vot2018",
     "vot2020/shortterm": "vot2020",
@@ -161,6 +161,6 @@ def _absolute(stack: str, folder: Path) -> str:
 def _toolkit() -> Path:
     """The folder of the toolkit, found without running it."""
     spec = find_spec("vot")
-    if spec is None or spec.origin is None:
+    if spec is None or not spec.submodule_search_locations:  # many projects of the field have a module vot.py
         raise DataError("the VOT toolkit is not installed: pip install 'lockon[vot]'")
-    return Path(spec.origin).parent
+    return Path(spec.submodule_search_locations[0])
