@@ -23,6 +23,7 @@ from lockon.cli import app
 from lockon.errors import BoxError, DataError, ModelError, SourceError, TrackerError
 from lockon.evaluation import longterm, multistart, supervised
 from lockon.evaluation.overlaps import overlaps
+from lockon.evaluation.region_files import read_regions
 from lockon.evaluation.regions import (
     FAILED,
     NOTHING,
@@ -32,7 +33,6 @@ from lockon.evaluation.regions import (
     Rectangle,
     enclosing_box,
     format_region,
-    read_regions,
     truth,
 )
 from lockon.evaluation.sequences import Sequence
