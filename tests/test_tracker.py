@@ -11,7 +11,7 @@ from lockon.crops import CropSpec
 from lockon.errors import BoxError, SourceError
 from lockon.models.stark import Stark
 from lockon.tracker import Result, Tracker
-from tests.small import STARK
+from tests.small import SMALL, STARK
 
 BOXES: list[Box] = [(40, 30, 30, 24), (90, 60, 20, 28)]
 FRAMES = list(np.random.default_rng(0).integers(0, 255, (6, 120, 160, 3), np.uint8))
@@ -149,3 +149,24 @@ def test_crops_of_a_model_that_asks_for_it_have_the_first_frames_mean_colour_aro
     tracker.init(frame, (5, 5, 20, 20))
     tracker.update(np.full_like(frame, 255))
     assert tracker.states[0].border == (100, 50, 0)
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_targets_of_several_videos_advance_in_one_batch_as_each_does_alone(name: str) -> None:
+    torch.manual_seed(0)
+    tracker = Tracker(SMALL[name]())
+    videos = [FRAMES, [frame[:90, 10:] for frame in reversed(FRAMES)]]  # of two sizes
+
+    def advance(videos: list[list[np.ndarray]], boxes: list[Box]) -> list[list[Box]]:
+        firsts, *rest = zip(*videos, strict=True)
+        advanced = tracker.start(firsts, boxes)
+        found = []
+        for frames in rest:
+            advanced = tracker.step(frames, [state for state, _ in advanced])
+            found.append([result.box for _, result in advanced])
+        return found
+
+    together = advance(videos, BOXES)
+    alone = [advance([video], [box]) for video, box in zip(videos, BOXES, strict=True)]
+    for step, boxes in enumerate(together):
+        np.testing.assert_allclose(boxes, [one[step][0] for one in alone], atol=1e-2)

@@ -189,7 +189,6 @@ class Tracker:
         self.states: list[State] = []
         self._single = False
 
-    @torch.inference_mode()
     def init(self, frame: Any, boxes: Boxes) -> Result | list[Result]:
         """Starts on a frame.
 
@@ -205,23 +204,9 @@ class Tracker:
             SourceError: something that is not an image.
         """
         image = as_rgb(frame)
-        height, width = image.shape[:2]
-        given, single = _box_list(boxes)
-        checked = [check_box(box, width, height) for box in given]
-        start = time.perf_counter()
-        border = mean_colour(image) if self.model.search_crop.border == "mean" else BLACK
-        self.states = [State(box, None, border=border) for box in checked]
-        templates = self._memorize(image, self.states)
-        times = {"crop": 0.0, "network": 1000 * (time.perf_counter() - start), "resolve": 0.0}
-        self.states = [
-            replace(state, memory=self.model.remember(None, template))
-            for state, template in zip(self.states, templates, strict=True)
-        ]
-        self._single = single
-        results = [Result(box, 1.0, True, times=times) for box in checked]
-        return results[0] if single else results
+        given, self._single = _box_list(boxes)
+        return self._take(self.start([image] * len(given), given))
 
-    @torch.inference_mode()
     def update(self, frame: Any) -> Result | list[Result]:
         """Finds the targets in the next frame, all in one batched forward.
 
@@ -235,34 +220,84 @@ class Tracker:
         if not self.states:
             raise BoxError("update() was called before init(): give the tracker a first frame and a box")
         image = as_rgb(frame)
-        start = time.perf_counter()
-        patches = [crop(image, state.box, self.model.search_crop, state.border) for state in self.states]
-        images, padding = self._batch(patches)
-        cropped = time.perf_counter()
-        prediction = self.model(images, padding, _stack([state.memory for state in self.states]))
-        prediction = type(prediction)(*(x.cpu() if isinstance(x, Tensor) else x for x in prediction))
-        computed = time.perf_counter()
-        resolved = self.model.resolve(
-            prediction, [p.window for p in patches], self.states, (image.shape[1], image.shape[0])
-        )
-        self.states = self._refresh(image, [state for state, _ in resolved])
-        end = time.perf_counter()
-        times = {"crop": cropped - start, "network": computed - cropped, "resolve": end - computed}
-        times = {stage: 1000 * seconds for stage, seconds in times.items()}
-        results = [replace(result, times=times) for _, result in resolved]
+        return self._take(self.step([image] * len(self.states), self.states))
+
+    def _take(self, advanced: Sequence[tuple[State, Result]]) -> Result | list[Result]:
+        self.states = [state for state, _ in advanced]
+        results = [result for _, result in advanced]
         return results[0] if self._single else results
 
-    def _memorize(self, image: np.ndarray, states: Sequence[State]) -> list[Any]:
+    @torch.inference_mode()
+    def start(self, frames: Sequence[np.ndarray], boxes: Sequence[Sequence[float]]) -> list[tuple[State, Result]]:
+        """States of targets, each in a frame of its own, and the given boxes as results; ``init`` without a memory.
+
+        Args:
+            frames: (height, width, 3) uint8 RGB, the frame of each target; sizes may differ.
+            boxes: x, y, w, h in pixels, as many.
+
+        Raises:
+            BoxError: as ``init``.
+        """
+        checked = [check_box(box, f.shape[1], f.shape[0]) for box, f in zip(boxes, frames, strict=True)]
+        begin = time.perf_counter()
+        borders = [mean_colour(f) if self.model.search_crop.border == "mean" else BLACK for f in frames]
+        states = [State(box, None, border=border) for box, border in zip(checked, borders, strict=True)]
+        templates = self._memorize(frames, states)
+        times = {"crop": 0.0, "network": 1000 * (time.perf_counter() - begin), "resolve": 0.0}
+        return [
+            (replace(state, memory=self.model.remember(None, template)), Result(state.box, 1.0, True, times=times))
+            for state, template in zip(states, templates, strict=True)
+        ]
+
+    @torch.inference_mode()
+    def step(self, frames: Sequence[np.ndarray], states: Sequence[State]) -> list[tuple[State, Result]]:
+        """The next states of targets and where they are, by one batched forward; ``update`` without a memory.
+
+        Targets may be of one video or of several: a batch rounds otherwise than its targets alone, but nothing else
+        passes between them.
+
+        Args:
+            frames: (height, width, 3) uint8 RGB, the frame of each target; sizes may differ.
+            states: as many.
+        """
+        begin = time.perf_counter()
+        pairs = list(zip(frames, states, strict=True))
+        patches = [crop(frame, state.box, self.model.search_crop, state.border) for frame, state in pairs]
+        images, padding = self._batch(patches)
+        cropped = time.perf_counter()
+        prediction = self.model(images, padding, _stack([state.memory for state in states]))
+        prediction = type(prediction)(*(x.cpu() if isinstance(x, Tensor) else x for x in prediction))
+        computed = time.perf_counter()
+        resolved = self._resolve(prediction, [p.window for p in patches], states, [f.shape[1::-1] for f in frames])
+        following = self._refresh(frames, [state for state, _ in resolved])
+        end = time.perf_counter()
+        times = {"crop": cropped - begin, "network": computed - cropped, "resolve": end - computed}
+        times = {stage: 1000 * seconds for stage, seconds in times.items()}
+        return [(state, replace(r, times=times)) for state, (_, r) in zip(following, resolved, strict=True)]
+
+    def _resolve(
+        self, prediction: Any, windows: Sequence[Window], states: Sequence[State], sizes: Sequence[tuple[int, ...]]
+    ) -> list[tuple[State, Result]]:
+        """The online rules, of targets in frames of (width, height) each."""
+        if len(set(sizes)) == 1:
+            return self.model.resolve(prediction, windows, states, (sizes[0][0], sizes[0][1]))
+        alone = range(len(states))
+        parts = ((_rows(prediction, i), [windows[i]], [states[i]], [sizes[i]]) for i in alone)
+        return [pair for part in parts for pair in self._resolve(*part)]
+
+    def _memorize(self, frames: Sequence[np.ndarray], states: Sequence[State]) -> list[Any]:
         """A template of each state's box, computed in one batch."""
-        patches = [crop(image, state.box, self.model.template_crop, state.border) for state in states]
+        pairs = zip(frames, states, strict=True)
+        patches = [crop(frame, state.box, self.model.template_crop, state.border) for frame, state in pairs]
         boxes = [patch.window.to_patch(state.box) for patch, state in zip(patches, states, strict=True)]
         memory = self.model.memorize(*self._batch(patches), torch.tensor(boxes, device=self.device))
-        return [type(memory)(*(x[i : i + 1] for x in memory)) for i in range(len(states))]
+        return [_rows(memory, i) for i in range(len(states))]
 
-    def _refresh(self, image: np.ndarray, states: list[State]) -> list[State]:
-        """The states, those that asked for it with a new template from this frame."""
+    def _refresh(self, frames: Sequence[np.ndarray], states: list[State]) -> list[State]:
+        """The states, those that asked for it with a new template from their frame."""
         due = [i for i, state in enumerate(states) if state.refresh]
-        for i, template in zip(due, self._memorize(image, [states[i] for i in due]) if due else [], strict=True):
+        templates = self._memorize([frames[i] for i in due], [states[i] for i in due]) if due else []
+        for i, template in zip(due, templates, strict=True):
             memory = self.model.remember(states[i].memory, template)
             states[i] = replace(states[i], memory=memory, refresh=False)
         return states
@@ -277,6 +312,13 @@ def _stack(memories: Sequence[Any]) -> Any:
     if len(memories) == 1:
         return memories[0]
     return type(memories[0])(*(torch.cat(parts) for parts in zip(*memories, strict=True)))
+
+
+def _rows(batch: Any, i: int) -> Any:
+    """What belongs to number i of a batch: of a tensor, None, or a named tuple of these and of such tuples."""
+    if batch is None or isinstance(batch, Tensor):
+        return batch if batch is None else batch[i : i + 1]
+    return type(batch)(*(_rows(part, i) for part in batch))
 
 
 def _box_list(boxes: Boxes) -> tuple[list[Sequence[float]], bool]:
