@@ -19,11 +19,10 @@ from typing import Annotated
 import numpy as np
 import torch
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
-from lockon import __version__
+from lockon import __version__, cli_eval
 from lockon.boxes import Box, check_box, parse_box
 from lockon.errors import BoxError, LockonError, ModelError
 from lockon.frames import FrameSource, open_frames, read_ahead
@@ -33,21 +32,24 @@ from lockon.registry import average as average_weights
 from lockon.registry import convert as convert_weights
 from lockon.select import select_box
 from lockon.summary import summarize
+from lockon.terminal import (
+    BenchmarkOption,
+    DeviceOption,
+    OutOption,
+    QuietOption,
+    ThreadsOption,
+    TrackerOption,
+    WeightsOption,
+    print_table,
+    progress_bar,
+    stderr,
+    stdout,
+)
 from lockon.track import TrackWriter, fastest_threads, follow
 from lockon.tracker import Result, Tracker
 from lockon.training.logs import Event, Validation
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
-stdout = Console(highlight=False, soft_wrap=True)
-stderr = Console(stderr=True, highlight=False, soft_wrap=True)
-
-OutOption = Annotated[Path, typer.Option(help="Folder for the results.")]
-TrackerOption = Annotated[str, typer.Option(help="Name of the tracker; see `lockon models`.")]
-WeightsOption = Annotated[Path | None, typer.Option(help="Weights to use instead of the shipped ones.")]
-DeviceOption = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
-ThreadsOption = Annotated[int | None, typer.Option(min=1, help="CPU threads of the network; measured if not given.")]
-BenchmarkOption = Annotated[str | None, typer.Option(help="Use the paper's settings for it, such as lasot.")]
-QuietOption = Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")]
 
 
 def main() -> None:
@@ -175,6 +177,9 @@ def average(
     average_weights(weights, tracker, out)
     if not quiet:
         stdout.print(f"mean of {len(weights)} weights of {tracker}: {out}", markup=False)
+
+
+app.command("eval")(cli_eval.evaluate)
 
 
 vot = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
@@ -363,15 +368,6 @@ def run_track(frames: FrameSource, boxes: list[Box], tracker: Tracker, folder: P
 
 
 @contextmanager
-def progress_bar(quiet: bool) -> Iterator[Progress]:
-    """A bar on stderr with frames per second and time left; nothing where stderr is no terminal."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    more = (TextColumn("{task.fields[fps]}"), TimeRemainingColumn())
-    with Progress(*columns, *more, console=stderr, transient=True, disable=quiet or not stderr.is_terminal) as bar:
-        yield bar
-
-
-@contextmanager
 def train_report(quiet: bool) -> Iterator[Callable[[Event | str], None]]:
     """Takes what a training run tells: a live line on stderr where that is a terminal, else lines on stdout;
     validations and remarks always as lines."""
@@ -423,11 +419,6 @@ def print_model(name: str) -> None:
             table.add_row(figure, value)
         print_table(table)
         say(f"source: {info.source}")
-
-
-def print_table(table: Table) -> None:
-    """A table in as many columns as the terminal has; as wide as it needs where there is none."""
-    (stdout if stdout.is_terminal else Console(width=200)).print(table)
 
 
 def print_summary(paths: list[Path], stats: Stats) -> None:

@@ -9,7 +9,7 @@ import re
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from difflib import get_close_matches
 from fractions import Fraction
@@ -19,7 +19,7 @@ from itertools import islice, takewhile
 from math import inf
 from pathlib import Path
 from time import monotonic
-from typing import Any, NamedTuple, Self, cast
+from typing import Any, NamedTuple, Self, TypeVar, cast
 from urllib.parse import urlsplit
 
 import av
@@ -35,6 +35,7 @@ from av.video.stream import VideoStream
 
 from lockon.errors import FrameError, OutputError, SourceError
 
+T = TypeVar("T")
 Image = npt.NDArray[np.uint8]
 RawFrames = Generator[tuple[float, Callable[[], Image]], None, None]
 
@@ -445,14 +446,15 @@ def read_ahead(frames: FrameSource) -> Iterator[Iterator[Frame]]:
         yield iter(frames)
         return
     with ThreadPoolExecutor(1) as reader:
-        yield _read_ahead(frames, reader)
+        yield ahead(frames, reader)
 
 
-def _read_ahead(frames: FrameSource, reader: ThreadPoolExecutor) -> Iterator[Frame]:
-    coming = reader.submit(next, frames, None)
-    while (frame := coming.result()) is not None:
-        coming = reader.submit(next, frames, None)
-        yield frame
+def ahead(items: Iterator[T], reader: Executor) -> Iterator[T]:
+    """The same items, the next one made by ``reader`` while the caller works on one."""
+    coming = reader.submit(next, items, None)
+    while (item := coming.result()) is not None:
+        coming = reader.submit(next, items, None)
+        yield item
 
 
 class VideoWriter:

@@ -1,0 +1,147 @@
+"""``lockon eval``: what a user sees."""
+
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+import lockon.cli
+from lockon.evaluation.trackers import open_tracker
+from tests.videos import contents, write_benchmark
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    write_benchmark(tmp_path / "data")
+    return tmp_path / "data"
+
+
+class Evaluate:
+    """Runs ``lockon eval`` as a user would; gives exit code, stdout and stderr."""
+
+    def __init__(self, data: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+        self.data, self.out, self.monkeypatch, self.capfd = data, data.parent / "out", monkeypatch, capfd
+
+    def __call__(self, *options: object, trackers: tuple[str, ...] = ("still",)) -> tuple[int, str, str]:
+        arguments = ["lockon", "eval", *(word for name in trackers for word in ("--tracker", name))]
+        arguments += ["--benchmark", "folder", "--data", str(self.data), "--out", str(self.out), *map(str, options)]
+        self.monkeypatch.setattr(sys, "argv", arguments)
+        code: object = 0
+        try:
+            lockon.cli.main()
+        except SystemExit as stop:
+            code = stop.code or 0
+        out, err = self.capfd.readouterr()
+        assert isinstance(code, int)
+        return code, out, err
+
+
+@pytest.fixture
+def evaluate(data: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Evaluate:
+    return Evaluate(data, monkeypatch, capfd)
+
+
+def test_trackers_are_compared_in_one_table(evaluate: Evaluate) -> None:
+    code, out, err = evaluate(trackers=("still", "opencv-mil", "stark-tiny"))
+    assert (code, err) == (0, "")
+    head, *rows = out.splitlines()
+    assert head.split() == ["tracker", "success", "precision", "norm_precision", "op50", "op75", "ao", "fps"]
+    assert [row.split()[0] for row in rows[:3]] == ["still", "opencv-mil", "stark-tiny"]
+    assert rows[3] == "3 of 3 sequences of folder, one pass, by the rules of plain"
+    assert rows[4:] == [str(evaluate.out / "folder" / name) for name in ("still", "opencv-mil", "stark-tiny")]
+
+
+def test_the_same_command_again_tracks_nothing(evaluate: Evaluate) -> None:
+    evaluate()
+    before = {path: path.stat().st_mtime_ns for path in evaluate.out.rglob("*.*")}
+    code, out, _ = evaluate()
+    assert code == 0
+    assert "3 of 3 sequences" in out
+    assert {path: path.stat().st_mtime_ns for path in evaluate.out.rglob("*.*")} == before
+
+
+def test_failed_sequences_are_told_and_the_run_ends_non_zero(evaluate: Evaluate) -> None:
+    (evaluate.data / "b" / "00000002.jpg").unlink()
+    (evaluate.data / "b" / "00000002.jpg").write_bytes(b"")
+    code, out, err = evaluate()
+    assert code == 1
+    assert "2 of 3 sequences of folder" in out
+    told, summary = err.splitlines()
+    assert told.startswith(f"still: b, frame 2: {evaluate.data}/b/00000002.jpg: ")
+    assert summary.startswith("lockon: 1 sequences failed")
+
+
+def test_quiet_prints_nothing(evaluate: Evaluate) -> None:
+    assert evaluate("--quiet") == (0, "", "")
+
+
+def test_weights_of_ones_own_have_a_folder_of_their_own(evaluate: Evaluate, tmp_path: Path) -> None:
+    weights = tmp_path / "run1" / "weights.safetensors"
+    weights.parent.mkdir()
+    weights.write_bytes((Path(lockon.cli.__file__).parent / "assets" / "stark-tiny.safetensors").read_bytes())
+    code, _, _ = evaluate(trackers=("stark-tiny", f"stark-tiny={weights}"))
+    assert code == 0
+    folders = [evaluate.out / "folder" / name for name in ("stark-tiny", "stark-tiny-run1-weights")]
+    assert contents(folders[0]) == contents(folders[1])
+
+
+def test_one_tracker_twice_is_refused(evaluate: Evaluate) -> None:
+    code, _, err = evaluate(trackers=("still", "still"))
+    assert code == 1
+    assert "another one would have the same folder of results" in err
+
+
+@pytest.mark.parametrize(
+    ("tracker", "fault"),
+    [
+        ("stark-tni", "unknown tracker 'stark-tni'; did you mean stark-tiny"),
+        ("stark-tiny=gone.safetensors", "gone.safetensors"),
+        ("opencv-mli", "unknown tracker 'opencv-mli'; did you mean opencv-mil"),
+        ("opencv-mil=file", "opencv-mil needs no file"),
+        ("opencv-nano", "opencv-nano needs a network: write --tracker opencv-nano=FOLDER, where FOLDER has *backbone*"),
+        ("opencv-dasiamrpn=.", ".: opencv-dasiamrpn expects a folder with one file each of *model*.onnx and"),
+        ("opencv-vit=gone.onnx", "gone.onnx: opencv-vit expects a folder with one file each of *.onnx"),
+    ],
+)
+def test_a_tracker_that_cannot_be_had_is_one_clear_line(evaluate: Evaluate, tracker: str, fault: str) -> None:
+    code, out, err = evaluate(trackers=(tracker,))
+    assert (code, out) == (1, "")
+    assert fault in err
+    assert len(err.splitlines()) == 1
+
+
+def test_a_file_that_is_no_network_is_one_clear_line(evaluate: Evaluate, tmp_path: Path) -> None:
+    (tmp_path / "vit.onnx").write_bytes(b"no network")
+    code, _, err = evaluate(trackers=(f"opencv-vit={tmp_path}/vit.onnx",))
+    assert code == 1
+    assert f"lockon: opencv-vit: cannot use {tmp_path}/vit.onnx: " in err
+
+
+@pytest.mark.skipif(hasattr(cv2, "TrackerKCF_create"), reason="this OpenCV has it")
+def test_a_tracker_that_this_opencv_lacks_says_what_to_install(evaluate: Evaluate) -> None:
+    code, _, err = evaluate(trackers=("opencv-kcf",))
+    assert code == 1
+    assert "install opencv-contrib-python-headless" in err
+
+
+def test_opencvs_trackers_keep_the_last_box_where_they_lose_the_target(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Loses:
+        def __init__(self) -> None:
+            self.answers = iter([(True, (1, 2, 3, 4)), (False, (9, 9, 9, 9))])
+
+        def init(self, image: object, box: object) -> None:
+            assert box == (10, 20, 30, 41)
+
+        def update(self, image: object) -> tuple[bool, tuple[int, ...]]:
+            return next(self.answers)
+
+    monkeypatch.setattr(cv2, "TrackerMIL_create", Loses)
+    steps = open_tracker("opencv-mil").steps
+    frame = np.zeros((100, 100, 3), np.uint8)
+    ((state, _),) = steps.start([frame], [(10, 20, 30, 40.6)])
+    ((state, first),) = steps.step([frame], [state])
+    ((_, second),) = steps.step([frame], [state])
+    assert (first.box, first.found) == ((1, 2, 3, 4), True)
+    assert (second.box, second.found) == ((1, 2, 3, 4), False)
