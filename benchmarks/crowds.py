@@ -34,9 +34,10 @@ from numpy.typing import NDArray
 
 from lockon.data.sources import decode
 from lockon.evaluation.metrics import overlap, precision, present, success_auc
+from lockon.evaluation.sequences import Trace
 from lockon.training.recipe import parse_data
 from rendering import KINDS, Video, make_video, read_pictures
-from rivals import Run, Trace, add_options, chosen, per_second, report
+from rivals import Run, add_options, chosen, per_second, report
 
 ON = 0.5  # a box with a higher IoU is on an object
 SHORTEST, PATIENCE = 5, 20  # frames of an absence that counts, and to find the target again in
@@ -68,7 +69,7 @@ class Tally:
         self.success.setdefault(kind, []).append(success_auc(trace.boxes, truth))
         self.precise.setdefault(kind, []).append(precision(trace.boxes, truth))
         self.frames += len(truth)
-        self.seconds += trace.seconds
+        self.seconds += float(trace.seconds.sum())
         absent, on = ~present(truth), overlap(trace.boxes, truth) > ON
         on[0] = False  # the first frame was given
         for name, which in (("absent", absent), ("on", on)):

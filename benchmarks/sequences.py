@@ -33,9 +33,9 @@ def measure(runs: dict[str, Run], sequences: Iterable[Sequence]) -> tuple[list[s
         frames, truth = list(sequence.frames()), sequence.boxes
         names.append(sequence.name)
         for name, run in runs.items():
-            trace = run(frames, tuple(truth[0]))
+            trace = run(frames, tuple(truth[0].tolist()))
             auc, p20 = success_auc(trace.boxes, truth), precision(trace.boxes, truth)
-            scores[name] += [auc, p20, trace.seconds, float(len(frames))]
+            scores[name] += [auc, p20, trace.seconds.sum(), float(len(frames))]
     return names, scores
 
 
