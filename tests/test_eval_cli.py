@@ -2,13 +2,16 @@
 
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pytest
 
 import lockon.cli
+from lockon.boxes import Box
 from lockon.evaluation.trackers import open_tracker
+from lockon.tracker import Result
 from tests.videos import contents, write_benchmark
 
 
@@ -70,7 +73,7 @@ def test_failed_sequences_are_told_and_the_run_ends_non_zero(evaluate: Evaluate)
     assert "2 of 3 sequences of folder" in out
     told, summary = err.splitlines()
     assert told.startswith(f"still: b, frame 2: {evaluate.data}/b/00000002.jpg: ")
-    assert summary.startswith("lockon: 1 sequences failed")
+    assert summary.startswith("lockon: sequences that failed, as told above: 1;")
 
 
 def test_quiet_prints_nothing(evaluate: Evaluate) -> None:
@@ -124,6 +127,42 @@ def test_a_tracker_that_this_opencv_lacks_says_what_to_install(evaluate: Evaluat
     code, _, err = evaluate(trackers=("opencv-kcf",))
     assert code == 1
     assert "install opencv-contrib-python-headless" in err
+
+
+def test_a_command_that_speaks_trax_gets_files_and_is_ended(
+    evaluate: Evaluate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+
+    class Client:
+        def __init__(self, command: str) -> None:
+            told.append(command)
+
+        def init(self, file: Path, box: Box) -> Result:
+            told.append(f"init {file.parent.name}/{file.name}")
+            return Result(box, 1.0, True)
+
+        def update(self, file: Path) -> Result:
+            told.append(file.name)
+            return Result((1, 2, 3, 4), 0.5, True)
+
+        def close(self) -> None:
+            told.append("close")
+
+    monkeypatch.setitem(sys.modules, "lockon.evaluation.trax", SimpleNamespace(TraxTracker=Client))
+    code, _, _ = evaluate("--batch", 3, trackers=("trax:python my_tracker.py",))
+    assert code == 0
+    files = [f"{n:08d}.jpg" for n in range(1, 8)]
+    tracks = [[f"init {name}/{files[0]}", *files[1 : 5 + i]] for i, name in enumerate("abc")]
+    assert told[2:] == ["python my_tracker.py", *(line for track in tracks for line in track), "close"]
+    rows = (evaluate.out / "folder" / "trax-python-my_tracker.py" / "a.txt").read_text().splitlines()
+    assert rows[1] == "1.0000,2.0000,3.0000,4.0000"
+
+
+def test_lockstep_is_not_for_a_cluster(evaluate: Evaluate) -> None:
+    code, _, err = evaluate("--ray", "auto", "--batch", 2)
+    assert code == 1
+    assert "each sequence is a task of its own" in err
 
 
 def test_opencvs_trackers_keep_the_last_box_where_they_lose_the_target(monkeypatch: pytest.MonkeyPatch) -> None:

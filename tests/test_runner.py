@@ -160,6 +160,13 @@ def test_a_sequence_that_cannot_be_read_is_named_and_the_next_one_tracked(
     assert errors["b"] == errors["c"] == ""
 
 
+def test_a_sequence_without_a_first_box_is_named(benchmark_: Benchmark, tmp_path: Path) -> None:
+    truth = tmp_path / "data" / "a" / "groundtruth.txt"
+    truth.write_text("\n".join(["nan,nan,nan,nan", *truth.read_text().splitlines()[1:]]))
+    errors = ended(track(make_job("opencv-mil", benchmark_, tmp_path / "out")))
+    assert errors == {"a": "a: its first frame has no box to start on", "b": "", "c": ""}
+
+
 def test_mended_data_is_all_that_a_second_run_tracks(benchmark_: Benchmark, tmp_path: Path) -> None:
     broken = tmp_path / "data" / "b" / "00000003.jpg"
     good = broken.read_bytes()

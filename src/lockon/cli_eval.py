@@ -42,6 +42,8 @@ def evaluate(
 
     Example: lockon eval --tracker stark-tiny --tracker opencv-mil --benchmark otb2015 --data OTB100 --out results
     """
+    if ray is not None and batch > 1:
+        raise DataError("--batch is for processes on this machine: on a Ray cluster each sequence is a task of its own")
     opened = open_benchmark(benchmark, data)
     jobs = [make_job(text, opened, out, device, threads, batch) for text in tracker]
     for job, text in zip(jobs, tracker, strict=True):
@@ -51,7 +53,7 @@ def evaluate(
     if not quiet:
         print_scores(jobs)
     if faults:
-        raise DataError(f"{faults} sequences failed, as told above; mend them, then the same command does the rest")
+        raise DataError(f"sequences that failed, as told above: {faults}; once they are mended, run the same again")
 
 
 def track_all(job: Job, workers: int, ray: str | None, quiet: bool) -> int:

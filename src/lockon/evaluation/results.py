@@ -12,7 +12,6 @@ complete, whatever became of the run. Several runs may share a folder: each sequ
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import tempfile
@@ -157,6 +156,8 @@ class Claim:
         Raises:
             OutputError: nothing can be written there.
         """
+        import fcntl  # not on Windows, where everything but this works
+
         path = folder / ".claims" / name
         try:
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -157,6 +157,8 @@ def open_lane(job: Job, name: str, reads: bool, reader: Executor) -> Lane:
         sequence = job.benchmark.read(name)
     except LockonError as error:
         return Lane.done(name, str(error))
+    if not np.isfinite(sequence.boxes[0]).all():
+        return Lane.done(name, f"{name}: its first frame has no box to start on")
     files = iter(sequence.files)
     frames = files if reads else ahead((PictureFile(str(file)).decode() for file in files), reader)
     x, y, w, h = sequence.boxes[0].tolist()
@@ -195,49 +197,50 @@ def follow(tracker: Entrant, lanes: Iterator[Lane | None], batch: int = 1) -> It
             if not more:
                 return
             time.sleep(PATIENCE)
-        for step, group in _groups(tracker.steps, [lane for lane in active if not lane.event.ended], width):
-            _advance(step, group)
+        for group in _groups([lane for lane in active if not lane.event.ended], width):
+            _advance(tracker.steps, group)
         yield from active
         active = [lane for lane in active if not lane.event.ended]
 
 
-def _groups(steps: Steps, lanes: list[Lane], width: int) -> Iterator[tuple[Callable[..., Any], list[Lane]]]:
-    """The lanes that start, each alone, and those that go on, by ``width``."""
+def _groups(lanes: list[Lane], width: int) -> list[list[Lane]]:
+    """What goes through one call: lanes that start, each alone, and those under way, by ``width``."""
     running = [lane for lane in lanes if lane.results]
-    for lane in lanes:
-        if not lane.results:
-            yield (lambda frames, lanes: steps.start(frames, [lane.box for lane in lanes])), [lane]
-    for first in range(0, len(running), width):
-        group = running[first : first + width]
-        yield (lambda frames, lanes: steps.step(frames, [lane.state for lane in lanes])), group
+    starting = [[lane] for lane in lanes if not lane.results]
+    return starting + [running[first : first + width] for first in range(0, len(running), width)]
 
 
-def _advance(step: Callable[..., Any], lanes: list[Lane]) -> None:
-    """One frame of each lane, by one call; the call's time is shared out evenly."""
-    frames = {}
+def _advance(steps: Steps, lanes: list[Lane]) -> None:
+    """One frame of each lane, by one call; those that fail end."""
+    pairs = []
     for lane in lanes:
         try:
-            frames[lane.name] = next(lane.frames)
+            pairs.append((lane, next(lane.frames)))
         except (LockonError, OSError) as error:
             lane.fail(error)
-    _track(step, [(lane, frames[lane.name]) for lane in lanes if lane.name in frames])
+    _track(steps, pairs)
 
 
-def _track(step: Callable[..., Any], pairs: list[tuple[Lane, Any]]) -> None:
+def _track(steps: Steps, pairs: list[tuple[Lane, Any]]) -> None:
+    """Lanes and their frames; the time of the call is shared out evenly."""
     if not pairs:
         return
+    lanes, frames = [lane for lane, _ in pairs], [frame for _, frame in pairs]
     begin = time.perf_counter()
     try:
-        advanced = step([frame for _, frame in pairs], [lane for lane, _ in pairs])
+        if lanes[0].results:
+            advanced = steps.step(frames, [lane.state for lane in lanes])
+        else:
+            advanced = steps.start(frames, [lane.box for lane in lanes])
     except LockonError as error:
         if len(pairs) == 1:
-            pairs[0][0].fail(error)
-        else:  # one of them: the states are as they were, so each can try alone
+            lanes[0].fail(error)
+        else:  # it is one of them: the states are as they were, so each can try alone
             for pair in pairs:
-                _track(step, [pair])
+                _track(steps, [pair])
         return
     seconds = (time.perf_counter() - begin) / len(pairs)
-    for (lane, _), (state, result) in zip(pairs, advanced, strict=True):
+    for lane, (state, result) in zip(lanes, advanced, strict=True):
         lane.add(state, result, seconds)
 
 
@@ -285,12 +288,7 @@ def _claimed(
 
 
 def make_job(
-    tracker: str,
-    benchmark: Benchmark,
-    out: Path,
-    device: str = "auto",
-    threads: int = 1,
-    batch: int = 1,
+    tracker: str, benchmark: Benchmark, out: Path, device: str = "auto", threads: int = 1, batch: int = 1
 ) -> Job:
     """A job whose folder of results is there and fits; its arguments are those of ``Job``, ``out`` that of --out.
 
