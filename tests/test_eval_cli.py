@@ -10,6 +10,7 @@ import pytest
 
 import lockon.cli
 from lockon.boxes import Box
+from lockon.evaluation.results import read_trace
 from lockon.evaluation.trackers import open_tracker
 from lockon.tracker import Result
 from tests.videos import contents, write_benchmark
@@ -157,6 +158,18 @@ def test_a_command_that_speaks_trax_gets_files_and_is_ended(
     assert told[2:] == ["python my_tracker.py", *(line for track in tracks for line in track), "close"]
     rows = (evaluate.out / "folder" / "trax-python-my_tracker.py" / "a.txt").read_text().splitlines()
     assert rows[1] == "1.0000,2.0000,3.0000,4.0000"
+
+
+def test_our_own_server_of_trax_tracks_as_the_model_does(evaluate: Evaluate) -> None:
+    pytest.importorskip("trax", reason="needs the vot extra")
+    server = f"trax:{sys.executable} -m lockon vot serve --tracker stark-tiny --device cpu --threads 1"
+    code, _, err = evaluate("--device", "cpu", trackers=("stark-tiny", server))
+    assert (code, err) == (0, "")
+    ours, theirs = sorted(path for path in (evaluate.out / "folder").iterdir())
+    for name, frames in zip("abc", (5, 6, 7), strict=True):
+        one, other = (read_trace(folder, name, frames) for folder in (ours, theirs))
+        np.testing.assert_allclose(one.boxes, other.boxes, atol=0.05)  # rounded on the way
+        np.testing.assert_allclose(one.scores, other.scores, atol=1e-3)
 
 
 def test_lockstep_is_not_for_a_cluster(evaluate: Evaluate) -> None:
