@@ -77,6 +77,14 @@ def test_failed_sequences_are_told_and_the_run_ends_non_zero(evaluate: Evaluate)
     assert summary.startswith("lockon: sequences that failed, as told above: 1;")
 
 
+def test_what_a_copy_lacks_is_told_first_and_the_rest_is_tracked(evaluate: Evaluate) -> None:
+    (evaluate.data / "a" / "groundtruth.txt").write_text("1,2,3\n")
+    code, out, err = evaluate()
+    assert code == 1
+    assert err.startswith("warning: folder, a: ")
+    assert "2 of 3 sequences of folder" in out
+
+
 def test_quiet_prints_nothing(evaluate: Evaluate) -> None:
     assert evaluate("--quiet") == (0, "", "")
 

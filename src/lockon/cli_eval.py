@@ -12,7 +12,7 @@ from rich.table import Table
 
 from lockon.errors import DataError
 from lockon.evaluation import speed
-from lockon.evaluation.benchmarks import open_benchmark
+from lockon.evaluation.benchmarks import check, open_benchmark
 from lockon.evaluation.conventions import TOOLKITS
 from lockon.evaluation.metrics import score
 from lockon.evaluation.results import is_complete, read_trace
@@ -49,6 +49,8 @@ def evaluate(
     for job, text in zip(jobs, tracker, strict=True):
         if sum(other.folder == job.folder for other in jobs) > 1:
             raise DataError(f"--tracker {text}: another one would have the same folder of results, {job.folder}")
+    for fault in check(opened):  # before hours of tracking; what can be read is tracked all the same
+        stderr.print(f"warning: {fault}", markup=False)
     faults = sum(track_all(job, workers, ray, quiet) for job in jobs)
     if not quiet:
         print_scores(jobs)
