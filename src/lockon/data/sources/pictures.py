@@ -41,8 +41,9 @@ class PictureFile:
         Raises:
             PictureError: the file cannot be read, or is corrupt.
         """
+        data = self.read()
         try:
-            return decode(self.read())
+            return decode(data)
         except PictureError as error:
             raise PictureError(f"{self}: {error}") from None
 

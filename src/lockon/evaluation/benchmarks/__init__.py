@@ -7,6 +7,6 @@ To add one, write a module with ``find`` and ``read`` (see ``opening.Reader``), 
 """
 
 from lockon.benchmarks import BENCHMARKS
-from lockon.evaluation.benchmarks.opening import check, find_name, open_benchmark
+from lockon.evaluation.benchmarks.opening import check, find_name, open_benchmark, plain_name
 
-__all__ = ["BENCHMARKS", "check", "find_name", "open_benchmark"]
+__all__ = ["BENCHMARKS", "check", "find_name", "open_benchmark", "plain_name"]

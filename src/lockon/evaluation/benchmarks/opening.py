@@ -94,13 +94,14 @@ def find_name(text: str, names: Iterable[str]) -> str:
     names = tuple(names)
     if text in names:
         return text
-    meant = [name for name in names if _plain(name) == _plain(text)]
+    meant = [name for name in names if plain_name(name) == plain_name(text)]
     if len(meant) != 1:
         raise DataError(f"no sequence is called {text!r}; {closest(text, names)}")
     return meant[0]
 
 
-def _plain(name: str) -> str:
+def plain_name(name: str) -> str:
+    """A sequence's name in the one spelling that all toolkits' names of it have in common."""
     name = name.casefold().replace("-", "_").replace(".", "_")
     for prefix in PREFIXES:
         name = name.removeprefix(prefix)

@@ -1,0 +1,67 @@
+"""The report of an evaluation: one page, and the plots and tables on it as files.
+
+``comparison`` scores, ``tables`` and ``plots`` show scores (also in a notebook), ``strips`` cuts film strips,
+``page`` makes the page of them.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lockon.errors import OutputError
+from lockon.evaluation.report.comparison import Comparison
+from lockon.evaluation.report.page import make_page
+from lockon.evaluation.report.plots import figures, to_png, to_svg
+from lockon.evaluation.report.strips import worst_strips
+from lockon.evaluation.report.tables import (
+    all_sequences_table,
+    attribute_table,
+    summary_table,
+    to_csv,
+    to_latex,
+    toolkit_table,
+)
+
+
+def write_report(comparison: Comparison, out: Path, worst: int = 3) -> list[Path]:
+    """Writes ``index.html``, which needs nothing beside it; the plots as PNG and SVG; ``summary``, ``toolkits``
+    (where there are several) and ``attributes`` as CSV and LaTeX; ``sequences.csv``.
+
+    Args:
+        comparison: see ``comparison.compare``.
+        out: the folder; made if need be.
+        worst: how many of each tracker's worst sequences are shown as film strips.
+
+    Returns:
+        The files, the page first.
+
+    Raises:
+        DataError: matplotlib is missing.
+        OutputError: a file cannot be written.
+    """
+    fps = {tracker: result.fps for tracker, result in comparison.results.items()}
+    drawn = dict(figures(comparison.main, fps))
+    tables = {"summary": summary_table(comparison.main, fps)}
+    if len(comparison.scores) > 1:
+        tables["toolkits"] = toolkit_table(comparison.scores)
+    attributes = attribute_table(comparison.main, comparison.headline)
+    if attributes.rows:
+        tables["attributes"] = attributes
+    strips, remarks = worst_strips(comparison, worst)
+    plots = {name: to_svg(figure, transparent=True) for name, figure in drawn.items()}
+    files: dict[str, str | bytes] = {"index.html": make_page(comparison, tables, plots, strips, remarks)}
+    for name, figure in drawn.items():
+        files |= {f"{name}.png": to_png(figure), f"{name}.svg": to_svg(figure)}
+    for name, table in tables.items():
+        files |= {f"{name}.csv": to_csv(table), f"{name}.tex": to_latex(table)}
+    files["sequences.csv"] = to_csv(all_sequences_table(comparison))
+    return [_write(out / name, content) for name, content in files.items()]
+
+
+def _write(path: Path, content: str | bytes) -> Path:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+    except OSError as error:
+        raise OutputError(f"{path}: cannot write the report: {error.strerror}") from None
+    return path

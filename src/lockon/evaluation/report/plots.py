@@ -1,0 +1,242 @@
+"""Figures of scores with matplotlib: curves with ranked legends, attributes, speed against accuracy."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lockon.errors import DataError
+from lockon.evaluation.metrics import Scores
+from lockon.evaluation.report.comparison import LONG, MEASURES, headline, ranked
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Okabe and Ito's colours, told apart by colour-blind readers too, without their yellow, which white paper swallows;
+# from the seventh tracker on, lines are dashed and dots square.
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+DASHES = ("-", (0, (5, 1.5)), (0, (1, 1)))
+MARKS = ("o", "s", "^")
+INK = "#1f2328"  # text and axes; the page replaces it by its own
+GRID = "#d9dde2"
+STYLE: Any = {
+    "font.size": 10,
+    "text.color": INK,
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "axes.linewidth": 0.6,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.titlesize": 11,
+    "grid.color": GRID,
+    "grid.linewidth": 0.6,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "legend.frameon": False,
+    "legend.fontsize": 9,
+    "lines.linewidth": 1.8,
+    "text.parse_math": False,  # a name may have a $
+    "svg.fonttype": "none",  # text stays text
+    "svg.hashsalt": "lockon",  # the same scores give the same file
+}
+AXES = {
+    "success": ("overlap threshold", "share of frames above"),
+    "precision": ("centre error threshold in pixels", "share of frames within"),
+    "norm_precision": ("centre error threshold in target sizes", "share of frames within"),
+}
+TITLES = {"success": "Success", "precision": "Precision", "norm_precision": "Normalised precision"}
+
+
+def colour(place: int) -> str:
+    """Of the tracker at a place of the ranking."""
+    return COLOURS[place % len(COLOURS)]
+
+
+def _line(place: int) -> dict[str, Any]:
+    """How its line is drawn."""
+    return {"color": colour(place), "linestyle": DASHES[place // len(COLOURS) % len(DASHES)]}
+
+
+def plot_success(scores: Mapping[str, Scores], ax: Axes | None = None) -> Figure:
+    """Success curves, the best tracker first in the legend, with its area under the curve.
+
+    Args:
+        scores: by tracker, of one toolkit.
+        ax: where to draw; a figure of its own if not given.
+
+    Raises:
+        DataError: no scores, or matplotlib is missing.
+
+    Example:
+        >>> import numpy as np
+        >>> from lockon.evaluation import Sequence, plot_success, score
+        >>> truth = np.array([[10.0, 10, 20, 20]] * 4)
+        >>> figure = plot_success({"still": score("plain", [Sequence("walk", (), truth)], {"walk": truth})})
+        >>> figure.axes[0].get_legend_handles_labels()[1]
+        ['0.952  still']
+    """
+    return plot_curves(scores, "success", ax)
+
+
+def plot_precision(scores: Mapping[str, Scores], ax: Axes | None = None, *, normalised: bool = False) -> Figure:
+    """Precision curves over centre errors in pixels, or normalised by the target's size; else as ``plot_success``.
+
+    Raises:
+        DataError: no scores, the toolkit has no such curve, or matplotlib is missing.
+    """
+    return plot_curves(scores, "norm_precision" if normalised else "precision", ax)
+
+
+def plot_curves(scores: Mapping[str, Scores], measure: str, ax: Axes | None = None) -> Figure:
+    """The curves of one measure; see ``plot_success``."""
+    order = _ranked(scores)
+    first = next(iter(order.values()))
+    if measure not in first.curves:
+        raise DataError(f"toolkit {first.toolkit!r} has no curve {measure!r}; it has {', '.join(first.curves)}")
+    by_score = sorted(order, key=lambda tracker: -order[tracker].summary[measure])
+    with _style():
+        figure, ax = _axes(ax, (5.2, 3.9))
+        for place, tracker in enumerate(order):
+            curve = order[tracker].curves[measure]
+            label = f"{order[tracker].summary[measure]:.3f}  {tracker}"
+            zorder = 2 + len(order) - place  # the best on top
+            ax.plot(curve.thresholds, curve.mean, label=label, zorder=zorder, **_line(place))
+        handles = dict(zip(order, ax.get_legend_handles_labels()[0], strict=True))
+        ax.set(
+            xlabel=AXES[measure][0],
+            ylabel=AXES[measure][1],
+            xlim=(0, first.curves[measure].thresholds[-1]),
+            ylim=(0, 1),
+        )
+        ax.set_title(TITLES[measure], loc="left", fontweight="bold")
+        outside = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)}
+        inside = {"loc": "lower left" if measure == "success" else "lower right"}
+        ax.legend(handles=[handles[tracker] for tracker in by_score], **(outside if len(order) > 6 else inside))
+    return figure
+
+
+def plot_attributes(scores: Mapping[str, Scores], measure: str | None = None) -> Figure:
+    """A radar of one measure (the one that ranks if not given) by attribute, with the number of sequences of each.
+
+    Raises:
+        DataError: no scores, fewer than three attributes, or matplotlib is missing.
+    """
+    order = _ranked(scores)
+    measure = measure or headline(next(iter(order.values())))
+    parts = {tracker: found.by_attribute() for tracker, found in order.items()}
+    names = list(next(iter(parts.values())))
+    if len(names) < 3:
+        raise DataError(f"a radar needs three attributes; these sequences have {len(names)}")
+    angles = np.linspace(0, 2 * np.pi, len(names), endpoint=False)
+    values = {tracker: [part[name].summary[measure] for name in names] for tracker, part in parts.items()}
+    with _style():
+        from matplotlib.figure import Figure
+        from matplotlib.projections.polar import PolarAxes
+        from matplotlib.ticker import MultipleLocator
+
+        figure = Figure((5.2, 4.6), layout="constrained")
+        ax = figure.add_subplot(projection="polar", theta_offset=np.pi / 2, theta_direction=-1)
+        assert isinstance(ax, PolarAxes)
+        for place, (tracker, row) in enumerate(values.items()):
+            ax.plot([*angles, angles[0]], [*row, row[0]], label=tracker, **_line(place))
+        counts = [len(next(iter(parts.values()))[name].names) for name in names]
+        ax.set_xticks(angles, [f"{name} ({count})" for name, count in zip(names, counts)], fontsize=9)
+        low, high = min(map(min, values.values())), max(map(max, values.values()))
+        ax.set_ylim(max(0.0, np.floor(10 * low - 0.5) / 10), min(1.0, np.ceil(10 * high) / 10))
+        ax.yaxis.set_major_locator(MultipleLocator(0.1))
+        ax.tick_params(axis="y", labelsize=7)
+        ax.set_rlabel_position(180 / len(names))
+        ax.spines["polar"].set_visible(False)
+        ax.set_title(f"{MEASURES[measure]} by attribute", loc="left", fontweight="bold", pad=18)
+        ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.08), ncols=min(3, len(order)))
+    return figure
+
+
+def plot_speed(scores: Mapping[str, Scores], fps: Mapping[str, float | None], ax: Axes | None = None) -> Figure:
+    """The measure that ranks over frames per second, for the trackers whose speed is known.
+
+    Raises:
+        DataError: no speed is known, no scores, or matplotlib is missing.
+    """
+    order = _ranked(scores)
+    measure = headline(next(iter(order.values())))
+    if not any(fps.get(tracker) for tracker in order):
+        raise DataError("no result has times to plot a speed of")
+    with _style():
+        from matplotlib.ticker import LogLocator, NullLocator
+
+        figure, ax = _axes(ax, (5.2, 3.9))
+        for place, (tracker, found) in enumerate(order.items()):
+            if speed := fps.get(tracker):
+                value = found.summary[measure]
+                label = f"{speed:.0f}  {tracker}"
+                ax.plot(speed, value, MARKS[place // len(COLOURS) % 3], color=colour(place), markersize=9, label=label)
+        ax.set_xscale("log")
+        ax.margins(0.12, 0.12)
+        ax.legend(title="frames per second", alignment="left", loc="upper left", bbox_to_anchor=(1.0, 1.0))
+        low, high = ax.get_xlim()
+        ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 50 * low else (1, 3)))
+        ax.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        ax.xaxis.set_minor_locator(NullLocator())
+        ax.set(xlabel="frames per second", ylabel=LONG[measure])
+        ax.set_title("Speed and accuracy", loc="left", fontweight="bold")
+    return figure
+
+
+def to_svg(figure: Figure, *, transparent: bool = False) -> str:
+    """A figure as text, the same for the same figure."""
+    out = io.StringIO()
+    with _style():
+        figure.savefig(out, format="svg", bbox_inches="tight", transparent=transparent, metadata={"Date": None})
+    return out.getvalue()
+
+
+def to_png(figure: Figure) -> bytes:
+    """A figure at 160 dots per inch."""
+    out = io.BytesIO()
+    with _style():
+        figure.savefig(out, format="png", bbox_inches="tight", dpi=160)
+    return out.getvalue()
+
+
+def _ranked(scores: Mapping[str, Scores]) -> dict[str, Scores]:
+    if not scores:
+        raise DataError("no scores to plot")
+    return ranked(scores)
+
+
+def _style() -> Any:
+    try:
+        import matplotlib as mpl
+    except ImportError:
+        raise DataError("plots need matplotlib: pip install lockon[report]") from None
+    return mpl.rc_context(STYLE)
+
+
+def _axes(ax: Axes | None, size: tuple[float, float]) -> tuple[Figure, Axes]:
+    """The given axes and their figure, or new ones that no window and no global state knows."""
+    from matplotlib.figure import Figure
+
+    if ax is None:
+        ax = Figure(size, layout="constrained").add_subplot()
+    figure = ax.get_figure(root=True)
+    assert figure is not None
+    return figure, ax
+
+
+def figures(scores: Mapping[str, Scores], fps: Mapping[str, float | None]) -> Iterable[tuple[str, Figure]]:
+    """Every figure that these scores allow, by file name."""
+    first = next(iter(scores.values()))
+    for measure in AXES:
+        if measure in first.curves:
+            yield measure, plot_curves(scores, measure)
+    if len(frozenset().union(*first.attributes)) >= 3:
+        yield "attributes", plot_attributes(scores)
+    if any(fps.values()):
+        yield "speed", plot_speed(scores, fps)
