@@ -7,10 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lockon import cli
 from lockon.errors import DataError, OutputError
 from lockon.evaluation.foreign import Results
 from lockon.evaluation.sequences import Array, Benchmark, Sequence
 from lockon.evaluation.submit import find_faults, pack, pack_vot
+from tests.scenes import box_lines, write_frames
 
 GIVEN = np.array([[10.125, 20.5, 30, 40]])
 FRAMES = {"Test_1": 3, "Test_2": 2}
@@ -192,3 +194,70 @@ def test_without_the_toolkit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr("lockon.evaluation.submit.find_spec", lambda name: None)
     with pytest.raises(DataError, match=r"not installed: pip install lockon\[vot\]"):
         pack_vot(tmp_path, "stark-tiny", tmp_path / "vot.zip")
+
+
+# On the command line
+
+
+@pytest.fixture
+def got10k(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """GOT-10k's test set with two sequences, and results of them."""
+    monkeypatch.setattr("lockon.evaluation.submit.BENCHMARKS", {})  # not its 180
+    (tmp_path / "data" / "test").mkdir(parents=True)
+    names = ["GOT-10k_Test_000001", "GOT-10k_Test_000002"]
+    (tmp_path / "data" / "test" / "list.txt").write_text("\n".join(names))
+    for tracker in ("mine", "other"):
+        (tmp_path / "results" / tracker / "times").mkdir(parents=True)
+    for name in names:
+        boxes = write_frames(tmp_path / "data" / "test" / name, "{:08d}.jpg", range(1, 4))
+        (tmp_path / "data" / "test" / name / "groundtruth.txt").write_text(box_lines(boxes[:1]))
+        for tracker in ("mine", "other"):
+            (tmp_path / "results" / tracker / f"{name}.txt").write_text(box_lines(boxes))
+            (tmp_path / "results" / tracker / "times" / f"{name}_time.txt").write_text("0.1\n" * 3)
+    return tmp_path
+
+
+def lockon(*arguments: object) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["lockon", *map(str, arguments)])
+        cli.app(standalone_mode=False)
+
+
+def test_submit_from_the_command_line(got10k: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = got10k / "mine.zip"
+    lockon("submit", "got10k", got10k / "results", "--tracker", "mine", "--data", got10k / "data", "--out", out)
+    assert capsys.readouterr().out == f"{out}\n"
+    assert len(content(out)) == 4
+
+
+def test_every_fault_is_told_and_nothing_packed(got10k: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for number in (1, 2):
+        file = got10k / "results" / "mine" / f"GOT-10k_Test_00000{number}.txt"
+        file.write_text(file.read_text() + "1,2,3,4\n")
+    with pytest.raises(DataError, match="mine: not packed; got10k would not take it"):
+        lockon("submit", "got10k", got10k / "results" / "mine", "--data", got10k / "data", "--out", got10k / "a.zip")
+    said = capsys.readouterr().err.splitlines()
+    assert said[0] == "GOT-10k_Test_000001: 4 rows for 3 pictures"
+    assert said[2] == "GOT-10k_Test_000002: 4 rows for 3 pictures"
+    assert not (got10k / "a.zip").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--data", "data"], "results of mine, other; say which with --tracker"),
+        (["--data", "data", "--tracker", "mien"], "no results of 'mien'; did you mean"),
+        ([], "--data is missing"),
+    ],
+)
+def test_what_is_missing_on_the_command_line_is_said(
+    got10k: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], says: str
+) -> None:
+    monkeypatch.chdir(got10k)
+    with pytest.raises(DataError, match=says):
+        lockon("submit", "got10k", "results", "--out", "a.zip", *arguments)
+
+
+def test_vot_needs_a_tracker_s_name(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="--tracker is missing"):
+        lockon("submit", "vot", tmp_path, "--out", tmp_path / "a.zip")

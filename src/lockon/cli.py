@@ -22,7 +22,7 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
-from lockon import __version__, cli_eval
+from lockon import __version__, cli_eval, cli_report
 from lockon.boxes import Box, check_box, parse_box
 from lockon.errors import BoxError, LockonError, ModelError
 from lockon.frames import FrameSource, open_frames, read_ahead
@@ -180,6 +180,8 @@ def average(
 
 
 app.command("eval")(cli_eval.evaluate)
+app.command("report")(cli_report.report)
+app.command("submit")(cli_report.submit)
 
 
 vot = typer.Typer(no_args_is_help=True, rich_markup_mode=None)

@@ -126,7 +126,7 @@ def _swatch(place: int) -> str:
 def _table(table: Table, names: Mapping[str, str]) -> str:
     """An HTML table; cells and heads that are trackers' names get their colour."""
     best = table.winners()
-    head = "".join(f'<th scope="col">{names.get(name, "")}{_head(name)}</th>' for name in table.columns)
+    head = "".join(f'<th scope="col">{names.get(name, "")}{escape(name)}</th>' for name in table.columns)
     rows = []
     for r, row in enumerate(table.rows):
         first = f'<th scope="row">{names.get(str(row[0]), "")}{escape(shown(row[0]))}</th>'
@@ -135,11 +135,6 @@ def _table(table: Table, names: Mapping[str, str]) -> str:
         )
         rows.append(f"<tr>{first}{cells}</tr>")
     return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
-
-
-def _head(name: str) -> str:
-    """A measure, and below it whose."""
-    return escape(name).replace(", ", "<br>")
 
 
 def _best(yes: bool) -> str:
@@ -158,7 +153,7 @@ def _summary(comparison: Comparison, tables: Mapping[str, Table]) -> str:
         note += " Frames per second: frames over seconds, without reading pictures; not to be compared over machines."
     parts = [_table(tables["summary"], swatches), f'<p class="note">{escape(note)}</p>']
     if "toolkits" in tables:
-        parts += ["<h3>The same boxes by the rules of other toolkits</h3>", _table(tables["toolkits"], swatches)]
+        parts += ["<h3>The same boxes by the rules of each toolkit</h3>", _table(tables["toolkits"], swatches)]
     return "".join(parts)
 
 

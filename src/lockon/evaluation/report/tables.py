@@ -26,17 +26,17 @@ class Table:
     """Rows under named columns.
 
     Attributes:
-        best: whether the highest number is sought in each column, or in each row.
+        best: whether the highest number is told in each column, or in each row, or not at all.
     """
 
     columns: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
-    best: Literal["column", "row"]
+    best: Literal["column", "row"] | None = None
 
     def winners(self) -> set[tuple[int, int]]:
         """(row, column) of the highest score of each column or row of two or more, ties as printed."""
         places: dict[int, list[tuple[int, int]]] = {}
-        for r, row in enumerate(self.rows):
+        for r, row in enumerate(self.rows if self.best else ()):
             for c, cell in enumerate(row):
                 if isinstance(cell, float):
                     places.setdefault(c if self.best == "column" else r, []).append((r, c))
@@ -71,18 +71,15 @@ def summary_table(scores: Mapping[str, Scores], fps: Mapping[str, float | None])
 
 
 def toolkit_table(scores: Mapping[str, Mapping[str, Scores]]) -> Table:
-    """A row per tracker: what toolkits, one beside the other, make of the same boxes."""
-    columns = [
-        (name, toolkit)
-        for name in MEASURES
-        for toolkit, by_tracker in scores.items()
-        if name in measures_of(by_tracker)
-    ]
+    """A row per tracker and toolkit: what toolkits make of the same boxes."""
+    has = {name for by_tracker in scores.values() for name in measures_of(by_tracker)}
+    measures = [name for name in MEASURES if name in has]
     rows: list[tuple[Cell, ...]] = [
-        (tracker, *(scores[toolkit][tracker].summary[name] for name, toolkit in columns))
+        (tracker, toolkit, *(by_tracker[tracker].summary.get(name) for name in measures))
         for tracker in next(iter(scores.values()))
+        for toolkit, by_tracker in scores.items()
     ]
-    return Table(("tracker", *(f"{MEASURES[name]}, {toolkit}" for name, toolkit in columns)), tuple(rows), "column")
+    return Table(("tracker", "scored as", *(MEASURES[name] for name in measures)), tuple(rows))
 
 
 def measures_of(scores: Mapping[str, Scores]) -> list[str]:
@@ -116,7 +113,7 @@ def all_sequences_table(comparison: Comparison) -> Table:
         for tracker, found in by_tracker.items()
         for row, sequence in enumerate(found.names)
     ]
-    return Table(("toolkit", "tracker", "sequence", *measures), tuple(rows), "column")
+    return Table(("toolkit", "tracker", "sequence", *measures), tuple(rows))
 
 
 def _value(scores: Scores, measure: str, row: int) -> float | None:

@@ -1,0 +1,110 @@
+"""The verbs for finished results: parse, call, print."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from lockon.errors import DataError
+from lockon.evaluation.benchmarks import open_benchmark
+from lockon.evaluation.foreign import Results, distinct, read_results
+from lockon.evaluation.submit import SERVERS, find_faults, pack, pack_vot
+from lockon.registry import closest
+from lockon.terminal import QuietOption, print_table, stderr, stdout
+
+ResultsArgument = Annotated[
+    list[Path], typer.Argument(help="Folders of results: of lockon eval, pytracking, got10k, pysot, LaSOT.")
+]
+BenchmarkOption = Annotated[str, typer.Option(help="Name of the benchmark, such as otb2015, or folder.")]
+DataOption = Annotated[Path, typer.Option(help="Folder of the benchmark, as published.")]
+
+
+class Target(StrEnum):
+    """Whom an archive is for."""
+
+    got10k = "got10k"
+    trackingnet = "trackingnet"
+    vot = "vot"
+
+
+def report(
+    results: ResultsArgument,
+    benchmark: BenchmarkOption,
+    data: DataOption,
+    out: Annotated[Path, typer.Option(help="Folder for the page, plots and tables.")] = Path("report"),
+    toolkit: Annotated[list[str] | None, typer.Option(help="Whose rules; the first ranks. Once per toolkit.")] = None,
+    worst: Annotated[int, typer.Option(min=0, help="Film strips of each tracker's worst sequences.")] = 3,
+    partial: Annotated[bool, typer.Option("--partial", help="Score the sequences that all results have.")] = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Compare results on one page, with plots and tables.
+
+    Example: lockon report results published/ATOM --benchmark otb2015 --data OTB100 --out report
+    """
+    from lockon.evaluation.report import write_report
+    from lockon.evaluation.report.comparison import compare
+    from lockon.evaluation.report.tables import shown, toolkit_table
+
+    opened = open_benchmark(benchmark, data)
+    found = distinct([result for path in results for result in read_results(path, opened)])
+    comparison = compare(found, opened, toolkit or (), partial=partial)
+    paths = write_report(comparison, out, worst)
+    if quiet:
+        return
+    for tracker, result in comparison.results.items():
+        stdout.print(f"{tracker}: {result.folder}, taken for {result.layout}", markup=False)
+    scores = toolkit_table(comparison.scores)
+    table = Table(*scores.columns, box=None)
+    for row in scores.rows:
+        table.add_row(*map(shown, row))
+    print_table(table)
+    stdout.print(str(paths[0]), markup=False)
+
+
+def submit(
+    server: Annotated[Target, typer.Argument(help="Whom the archive is for.")],
+    results: Annotated[Path, typer.Argument(help="Folder of a tracker's results; for vot, the toolkit's workspace.")],
+    out: Annotated[Path, typer.Option(help="Archive to write, FILE.zip.")],
+    data: Annotated[Path | None, typer.Option(help="Folder of the benchmark, as published; not for vot.")] = None,
+    tracker: Annotated[str | None, typer.Option(help="Which one, where the folder has several.")] = None,
+    quiet: QuietOption = False,
+) -> None:
+    """Check results and pack them as a benchmark's server wants them.
+
+    Example: lockon submit got10k results/got10k/stark-tiny --data GOT-10k --out got10k.zip
+    """
+    if server == Target.vot:
+        if tracker is None:
+            raise DataError("--tracker is missing: the name of the tracker in the workspace")
+        pack_vot(results, tracker, out)
+    else:
+        if data is None:
+            raise DataError(f"--data is missing: the folder of {server}, against which the results are checked")
+        benchmark = open_benchmark(SERVERS[server].benchmark, data)
+        chosen = choose(read_results(results, benchmark), tracker, results)
+        faults = find_faults(server, chosen, benchmark)
+        for fault in faults:
+            stderr.print(fault, markup=False)
+        if faults:
+            raise DataError(f"{chosen.tracker}: not packed; {server} would not take it, for what is told above")
+        pack(server, chosen, benchmark, out)
+    if not quiet:
+        stdout.print(str(out), markup=False)
+
+
+def choose(found: list[Results], tracker: str | None, folder: Path) -> Results:
+    """The one tracker that is meant.
+
+    Raises:
+        DataError: there are several and none is named, or none has the name.
+    """
+    by_name = {result.tracker: result for result in found}
+    if tracker is None and len(found) > 1:
+        raise DataError(f"{folder}: results of {', '.join(by_name)}; say which with --tracker")
+    if tracker is not None and tracker not in by_name:
+        raise DataError(f"{folder}: no results of {tracker!r}; {closest(tracker, by_name)}")
+    return found[0] if tracker is None else by_name[tracker]
