@@ -9,11 +9,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import cv2
 import numpy as np
 import pytest
 
 from lockon import cli as lockon_cli
+from lockon.data.sources import decode
 from lockon.errors import DataError, OutputError
 from lockon.evaluation.foreign import Results
 from lockon.evaluation.metrics import overlap, score
@@ -199,6 +199,19 @@ def test_a_folder_that_cannot_be_written(comparison: Comparison, tmp_path: Path)
         write_report(comparison, tmp_path / "report")
 
 
+def test_results_of_other_lengths_and_of_several_runs_are_shown(benchmark: Benchmark, tmp_path: Path) -> None:
+    whole = answer(benchmark, dict.fromkeys(NAMES, 0.5))
+    short = {name: boxes[:6] for name, boxes in whole.items()}
+    long = {name: np.concatenate([boxes, boxes]) for name, boxes in whole.items()}
+    runs = {name: np.stack([boxes, boxes + 1]) for name, boxes in whole.items()}
+    found = compare([Results("short", short), Results("long", long), Results("runs", runs)], benchmark, ["otb"])
+    assert found.overlaps("short", found.sequences[0])[6:].tolist() == [0, 0]
+    for other in ("long", "runs"):
+        expected = overlap(whole["disc_2"], found.sequences[0].boxes)
+        np.testing.assert_array_equal(found.overlaps(other, found.sequences[0]), expected)
+    assert len(worst_strips(found, 1)[0]) == 3
+
+
 # Film strips
 
 
@@ -221,8 +234,8 @@ def test_both_boxes_are_drawn_on_the_frame(comparison: Comparison) -> None:
     frame = still.frame - 1
     boxes = comparison.results["stark_tiny"].boxes[strip.sequence]
     assert still.overlap == pytest.approx(overlap(boxes, sequence.boxes)[frame])
-    picture = cv2.imdecode(np.frombuffer(still.jpeg, np.uint8), cv2.IMREAD_COLOR_RGB).astype(int)
-    zoom = picture.shape[0] / cv2.imread(str(sequence.files[frame])).shape[0]
+    picture = decode(still.jpeg).astype(int)
+    zoom = picture.shape[0] / decode(sequence.files[frame].read_bytes()).shape[0]
     for box, colour in ((sequence.boxes[frame], (255, 255, 255)), (boxes[frame], (255, 140, 0))):
         x, y, _, h = (box * zoom).round().astype(int)
         left = picture[y + h // 2, max(0, x - 1) : x + 2]  # across the left edge

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
@@ -16,8 +16,11 @@ from lockon.evaluation.submit import SERVERS, find_faults, pack, pack_vot
 from lockon.registry import closest
 from lockon.terminal import QuietOption, print_table, stderr, stdout
 
+if TYPE_CHECKING:
+    from lockon.evaluation.report.tables import Table as ScoreTable
+
 ResultsArgument = Annotated[
-    list[Path], typer.Argument(help="Folders of results: of lockon eval, pytracking, got10k, pysot, LaSOT.")
+    list[Path], typer.Argument(help="Folders of results: of lockon eval, pytracking, got10k, pysot, LaSOT, VOT.")
 ]
 BenchmarkOption = Annotated[str, typer.Option(help="Name of the benchmark, such as otb2015, or folder.")]
 DataOption = Annotated[Path, typer.Option(help="Folder of the benchmark, as published.")]
@@ -47,9 +50,18 @@ def report(
     """
     from lockon.evaluation.report import write_report
     from lockon.evaluation.report.comparison import compare
-    from lockon.evaluation.report.tables import shown, toolkit_table
+    from lockon.evaluation.report.tables import toolkit_table
+    from lockon.evaluation.report.vot import EXPERIMENTS, find_trackers, write_vot_report
 
     opened = open_benchmark(benchmark, data)
+    if opened.toolkit in EXPERIMENTS:
+        if toolkit or partial:
+            raise DataError(f"{benchmark}: --toolkit and --partial are not for VOT's experiments; leave them out")
+        folders = {name: folder for path in results for name, folder in find_trackers(path, opened).items()}
+        table, paths = write_vot_report(folders, opened, out)
+        if not quiet:
+            print_scores(table, paths[0])
+        return
     found = distinct([result for path in results for result in read_results(path, opened)])
     comparison = compare(found, opened, toolkit or (), partial=partial)
     paths = write_report(comparison, out, worst)
@@ -57,12 +69,7 @@ def report(
         return
     for tracker, result in comparison.results.items():
         stdout.print(f"{tracker}: {result.folder}, taken for {result.layout}", markup=False)
-    scores = toolkit_table(comparison.scores)
-    table = Table(*scores.columns, box=None)
-    for row in scores.rows:
-        table.add_row(*map(shown, row))
-    print_table(table)
-    stdout.print(str(paths[0]), markup=False)
+    print_scores(toolkit_table(comparison.scores), paths[0])
 
 
 def submit(
@@ -94,6 +101,17 @@ def submit(
         pack(server, chosen, benchmark, out)
     if not quiet:
         stdout.print(str(out), markup=False)
+
+
+def print_scores(scores: ScoreTable, page: Path) -> None:
+    """A table, and where the page is."""
+    from lockon.evaluation.report.tables import shown
+
+    table = Table(*scores.columns, box=None)
+    for row in scores.rows:
+        table.add_row(*map(shown, row))
+    print_table(table)
+    stdout.print(str(page), markup=False)
 
 
 def choose(found: list[Results], tracker: str | None, folder: Path) -> Results:

@@ -1,15 +1,15 @@
 """The report of an evaluation: one page, and the plots and tables on it as files.
 
 ``comparison`` scores, ``tables`` and ``plots`` show scores (also in a notebook), ``strips`` cuts film strips,
-``page`` makes the page of them.
+``page`` makes the page of them. ``vot`` does all of it for VOT's experiments.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from lockon.errors import OutputError
 from lockon.evaluation.report.comparison import Comparison
+from lockon.evaluation.report.files import write_all
 from lockon.evaluation.report.page import make_page
 from lockon.evaluation.report.plots import figures, to_png, to_svg
 from lockon.evaluation.report.strips import worst_strips
@@ -55,13 +55,4 @@ def write_report(comparison: Comparison, out: Path, worst: int = 3) -> list[Path
     for name, table in tables.items():
         files |= {f"{name}.csv": to_csv(table), f"{name}.tex": to_latex(table)}
     files["sequences.csv"] = to_csv(all_sequences_table(comparison))
-    return [_write(out / name, content) for name, content in files.items()]
-
-
-def _write(path: Path, content: str | bytes) -> Path:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content.encode() if isinstance(content, str) else content)
-    except OSError as error:
-        raise OutputError(f"{path}: cannot write the report: {error.strerror}") from None
-    return path
+    return write_all(out, files)

@@ -39,6 +39,12 @@ LONG = {
 }
 
 
+def title(benchmark: str) -> str:
+    """A benchmark's name as papers have it."""
+    name = BENCHMARKS[benchmark].title if benchmark in BENCHMARKS else benchmark
+    return name[0].upper() + name[1:]
+
+
 def headline(scores: Scores) -> str:
     """The measure that a toolkit ranks by: average overlap where GOT-10k's rates are, else success."""
     return "ao" if "sr50" in scores.summary else "success"
@@ -68,12 +74,6 @@ class Comparison:
     left_out: int = 0
 
     @property
-    def title(self) -> str:
-        """The benchmark's name as papers have it."""
-        title = BENCHMARKS[self.benchmark].title if self.benchmark in BENCHMARKS else self.benchmark
-        return title[0].upper() + title[1:]
-
-    @property
     def main(self) -> Mapping[str, Scores]:
         """The scores of the toolkit that ranks, by tracker."""
         return next(iter(self.scores.values()))
@@ -83,11 +83,16 @@ class Comparison:
         """The measure that ranks."""
         return headline(next(iter(self.main.values())))
 
+    def boxes(self, tracker: str, sequence: video.Sequence) -> Array:
+        """(T, 4) of a tracker's first repetition; NaN for rows that the result lacks."""
+        found = self.results[tracker].boxes[sequence.name]
+        rows = (found[0] if found.ndim == 3 else found)[: len(sequence.boxes)]
+        return np.concatenate([rows, np.full((len(sequence.boxes) - len(rows), 4), np.nan)])
+
     def overlaps(self, tracker: str, sequence: video.Sequence) -> Array:
-        """(T,) of a tracker's first repetition; NaN where the target is absent or the result has no row."""
-        boxes = self.results[tracker].boxes[sequence.name].reshape(-1, len(sequence.boxes), 4)[0]
+        """(T,) of these boxes; NaN where the target is absent, 0 where the result has no row."""
         truth = sequence.boxes
-        return np.where(np.isnan(truth).any(1), np.nan, overlap(boxes, truth))
+        return np.where(np.isnan(truth).any(1), np.nan, overlap(self.boxes(tracker, sequence), truth))
 
 
 def compare(

@@ -5,21 +5,18 @@ from __future__ import annotations
 import base64
 import json
 import math
-import re
 from collections.abc import Mapping, Sequence
 from html import escape
-from importlib import resources
-from string import Template
 from typing import Any
 
 import numpy as np
 
-from lockon import __version__
 from lockon.evaluation.metrics import Array
-from lockon.evaluation.report.comparison import LONG, MEASURES, Comparison
-from lockon.evaluation.report.plots import COLOURS, GRID, INK, TITLES
+from lockon.evaluation.report.comparison import LONG, MEASURES, Comparison, title
+from lockon.evaluation.report.markup import plain_table, plot, plot_section, render, swatches
+from lockon.evaluation.report.plots import TITLES
 from lockon.evaluation.report.strips import Strip
-from lockon.evaluation.report.tables import Table, measures_of, sequence_table, shown
+from lockon.evaluation.report.tables import Table, measures_of, sequence_table
 
 POINTS = 300  # of an overlap curve; longer sequences are shown as means
 
@@ -38,27 +35,16 @@ def make_page(
         plots: SVG by name, see ``plots.figures``.
         strips, faults: see ``strips.worst_strips``.
     """
+    curves = {name: plots[name] for name in (*TITLES, "speed") if name in plots}
     sections = {
         "summary": ("Scores", _summary(comparison, tables)),
-        "plots": ("Plots", _plots(plots)),
+        "plots": ("Plots", plot_section(curves)),
         "attributes": ("Attributes", _attributes(comparison, tables, plots)),
         "sequences": ("Sequences", _sequences(comparison)),
         "worst": ("Where they fail", _strips(comparison, strips, faults)),
         "runs": ("Runs", _runs(comparison)),
     }
-    filled = {key: part for key, part in sections.items() if part[1]}
-    return Template(_asset("page.html")).substitute(
-        title=escape(f"{comparison.title}: {_count(len(comparison.results), 'tracker')}"),
-        lead=_lead(comparison),
-        nav="".join(f'<a href="#{key}">{title}</a>' for key, (title, _) in filled.items()),
-        sections="\n".join(
-            f'<section id="{key}">\n<h2>{title}</h2>\n{content}\n</section>' for key, (title, content) in filled.items()
-        ),
-        footer=f"Made by lockon {escape(__version__)}. Plots, CSV and LaTeX tables lie beside this page.",
-        data=json.dumps(_data(comparison), separators=(",", ":")).replace("</", "<\\/"),
-        css=_asset("page.css"),
-        js=_asset("page.js"),
-    )
+    return render(title(comparison.benchmark), len(comparison.results), _lead(comparison), sections, _data(comparison))
 
 
 def thin(overlaps: Array, points: int = POINTS) -> tuple[bytes, int]:
@@ -96,10 +82,6 @@ def _has_attributes(comparison: Comparison) -> bool:
     return any(sequence.attributes for sequence in comparison.sequences)
 
 
-def _asset(name: str) -> str:
-    return (resources.files(__package__) / name).read_text(encoding="utf-8")
-
-
 def _count(number: int, what: str) -> str:
     return f"{number:,}".replace(",", "\u202f") + f" {what}{'' if number == 1 else 's'}"
 
@@ -118,74 +100,25 @@ def _lead(comparison: Comparison) -> str:
     return lead
 
 
-def _swatch(place: int) -> str:
-    dash = " dash" if place >= len(COLOURS) else ""
-    return f'<i class="swatch{dash}" style="--c:var(--c{place % len(COLOURS)})"></i>'
-
-
-def _table(table: Table, names: Mapping[str, str]) -> str:
-    """An HTML table; cells and heads that are trackers' names get their colour."""
-    best = table.winners()
-    head = "".join(f'<th scope="col">{names.get(name, "")}{escape(name)}</th>' for name in table.columns)
-    rows = []
-    for r, row in enumerate(table.rows):
-        first = f'<th scope="row">{names.get(str(row[0]), "")}{escape(shown(row[0]))}</th>'
-        cells = "".join(
-            f"<td{_best((r, c) in best)}>{escape(shown(cell))}</td>" for c, cell in enumerate(row[1:], start=1)
-        )
-        rows.append(f"<tr>{first}{cells}</tr>")
-    return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
-
-
-def _best(yes: bool) -> str:
-    return ' class="best"' if yes else ""
-
-
-def _swatches(comparison: Comparison) -> dict[str, str]:
-    return {tracker: _swatch(place) for place, tracker in enumerate(comparison.results)}
-
-
 def _summary(comparison: Comparison, tables: Mapping[str, Table]) -> str:
-    swatches = _swatches(comparison)
+    dots = swatches(comparison.results)
     meaning = "; ".join(f"{MEASURES[name]}: {LONG[name]}" for name in measures_of(comparison.main))
     note = f"From 0 to 1, the best in bold. {meaning}."
     if "frames/s" in tables["summary"].columns:
         note += " Frames per second: frames over seconds, without reading pictures; not to be compared over machines."
-    parts = [_table(tables["summary"], swatches), f'<p class="note">{escape(note)}</p>']
+    parts = [plain_table(tables["summary"], dots), f'<p class="note">{escape(note)}</p>']
     if "toolkits" in tables:
-        parts += ["<h3>The same boxes by the rules of each toolkit</h3>", _table(tables["toolkits"], swatches)]
+        parts += ["<h3>The same boxes by the rules of each toolkit</h3>", plain_table(tables["toolkits"], dots)]
     return "".join(parts)
-
-
-def _plot(svg: str) -> str:
-    """A figure in the page's own colours and type."""
-    for place, colour in enumerate(COLOURS):
-        svg = svg.replace(colour, f"var(--c{place})")
-    svg = svg.replace(INK, "currentColor").replace(GRID, "var(--line)")
-    svg = re.sub(
-        r'<svg [^>]*?viewBox="([^"]*)"[^>]*>', r'<svg viewBox="\1" role="img">', svg[svg.index("<svg") :], count=1
-    )
-    return f'<figure class="plot">{re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.S)}</figure>'
-
-
-def _plots(plots: Mapping[str, str]) -> str:
-    own = [_plot(_own_ids(plots[name], name)) for name in (*TITLES, "speed") if name in plots]
-    return f'<div class="plots">{"".join(own)}</div>'
-
-
-def _own_ids(svg: str, name: str) -> str:
-    """Ids that no other figure of the page has."""
-    svg = re.sub(r'\bid="', f'id="{name}-', svg)
-    return re.sub(r'(href="#|url\(#)', rf"\g<1>{name}-", svg)
 
 
 def _attributes(comparison: Comparison, tables: Mapping[str, Table], plots: Mapping[str, str]) -> str:
     if "attributes" not in tables:
         return ""
-    plot = _plot(_own_ids(plots["attributes"], "attributes")) if "attributes" in plots else ""
+    radar = plot(plots["attributes"], "attributes") if "attributes" in plots else ""
     note = f"{LONG[comparison.headline].capitalize()} on the sequences with each attribute."
-    table = _table(tables["attributes"], _swatches(comparison))
-    return f'<p class="note">{note}</p><div class="side"><div>{table}</div>{plot}</div>'
+    table = plain_table(tables["attributes"], swatches(comparison.results))
+    return f'<p class="note">{note}</p><div class="side"><div>{table}</div>{radar}</div>'
 
 
 def _sequences(comparison: Comparison) -> str:
@@ -193,8 +126,8 @@ def _sequences(comparison: Comparison) -> str:
     table = sequence_table(comparison.main, comparison.headline)
     best = table.winners()
     heads = ["sequence", "frames", *(["attributes"] if _has_attributes(comparison) else [])]
-    swatches = _swatches(comparison)
-    cells = [escape(name) for name in heads] + [f"{swatches[name]}{escape(name)}" for name in table.columns[1:]]
+    dots = swatches(comparison.results)
+    cells = [escape(name) for name in heads] + [f"{dots[name]}{escape(name)}" for name in table.columns[1:]]
     head = "".join(f'<th scope="col" aria-sort="none"><button type="button">{cell}</button></th>' for cell in cells)
     rows = []
     for r, (sequence, row) in enumerate(zip(comparison.sequences, table.rows, strict=True)):
@@ -236,7 +169,7 @@ def _strips(comparison: Comparison, strips: Sequence[Strip], faults: Mapping[str
     for tracker in comparison.results:
         own = [_strip(strip) for strip in strips if strip.tracker == tracker]
         if own:
-            parts.append(f"<h3>{_swatches(comparison)[tracker]}{escape(tracker)}</h3>{''.join(own)}")
+            parts.append(f"<h3>{swatches(comparison.results)[tracker]}{escape(tracker)}</h3>{''.join(own)}")
     if faults:
         names = ", ".join(list(faults)[:5]) + (f" and {len(faults) - 5} more" if len(faults) > 5 else "")
         why = next(iter(faults.values()))
@@ -261,8 +194,8 @@ def _runs(comparison: Comparison) -> str:
     """How each result came about, one column per tracker; what differs is in bold."""
     runs = {tracker: {"files": result.layout, **_flat(result.run)} for tracker, result in comparison.results.items()}
     keys = list(dict.fromkeys(key for run in runs.values() for key in run))
-    swatches = _swatches(comparison)
-    head = "".join(f'<th scope="col">{swatches[name]}{escape(name)}</th>' for name in runs)
+    dots = swatches(comparison.results)
+    head = "".join(f'<th scope="col">{dots[name]}{escape(name)}</th>' for name in runs)
     rows = []
     for key in keys:
         values = [run.get(key, "-") for run in runs.values()]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lockon.errors import DataError
-from lockon.evaluation.metrics import Scores
+from lockon.evaluation.metrics import Array, Scores
 from lockon.evaluation.report.comparison import LONG, MEASURES, headline, ranked
 
 if TYPE_CHECKING:
@@ -118,6 +118,19 @@ def plot_curves(scores: Mapping[str, Scores], measure: str, ax: Axes | None = No
         outside = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)}
         inside = {"loc": "lower left" if measure == "success" else "lower right"}
         ax.legend(handles=[handles[tracker] for tracker in by_score], **(outside if len(order) > 6 else inside))
+    return figure
+
+
+def draw_lines(lines: Mapping[str, tuple[Array, Array, str]], axes: tuple[str, str], title: str) -> Figure:
+    """Any x, y, and label by tracker, the best first; both axes are named."""
+    with _style():
+        figure, ax = _axes(None, (5.2, 3.9))
+        for place, (x, y, label) in enumerate(lines.values()):
+            ax.plot(x, y, label=label, zorder=2 + len(lines) - place, **_line(place))
+        ax.set(xlabel=axes[0], ylabel=axes[1], ylim=(0, 1))
+        ax.set_xlim(left=0)
+        ax.set_title(title, loc="left", fontweight="bold")
+        ax.legend(loc="upper right")
     return figure
 
 

@@ -61,7 +61,7 @@ def worst_strips(comparison: Comparison, worst: int) -> tuple[list[Strip], dict[
         for row in np.argsort(values, kind="stable")[:worst]:
             sequence = by_name[scores.names[row]]
             overlaps = comparison.overlaps(tracker, sequence)
-            boxes = comparison.results[tracker].boxes[sequence.name].reshape(-1, len(overlaps), 4)[0]
+            boxes = comparison.boxes(tracker, sequence)
             try:
                 stills = tuple(_still(sequence, boxes, overlaps, frame) for frame in telling(overlaps))
             except DataError as error:

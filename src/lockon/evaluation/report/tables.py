@@ -92,7 +92,9 @@ def attribute_table(scores: Mapping[str, Scores], measure: str) -> Table:
     """A row per attribute: how many sequences have it, and a measure of each tracker on these; none without."""
     parts = {tracker: found.by_attribute() for tracker, found in scores.items()}
     counts = {name: len(part.names) for name, part in next(iter(parts.values())).items()}
-    rows = [(name, n, *(part[name].summary[measure] for part in parts.values())) for name, n in counts.items()]
+    rows: list[tuple[Cell, ...]] = [
+        (name, n, *(part[name].summary[measure] for part in parts.values())) for name, n in counts.items()
+    ]
     return Table(("attribute", "sequences", *scores), tuple(rows), "row")
 
 
@@ -107,7 +109,7 @@ def all_sequences_table(comparison: Comparison) -> Table:
     """A row per toolkit, tracker and sequence with all measures, for a program to read."""
     has = {name for by_tracker in comparison.scores.values() for name in measures_of(by_tracker)}
     measures = [name for name in MEASURES if name in has]
-    rows = [
+    rows: list[tuple[Cell, ...]] = [
         (toolkit, tracker, sequence, *(_value(found, name, row) for name in measures))
         for toolkit, by_tracker in comparison.scores.items()
         for tracker, found in by_tracker.items()

@@ -1,0 +1,95 @@
+"""Pieces of a page that needs nothing beside it: its frame, tables, figures."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from html import escape
+from importlib import resources
+from string import Template
+from typing import Any
+
+from lockon import __version__
+from lockon.evaluation.report.plots import COLOURS, GRID, INK
+from lockon.evaluation.report.tables import Table, shown
+
+
+def render(
+    title: str, trackers: int, lead: str, sections: Mapping[str, tuple[str, str]], data: Mapping[str, Any] | None = None
+) -> str:
+    """A page.
+
+    Args:
+        title: the benchmark.
+        trackers: how many there are.
+        lead: HTML below the title.
+        sections: by id, title and HTML; empty ones are left out.
+        data: for the script, which is left out without.
+    """
+    filled = {key: part for key, part in sections.items() if part[1]}
+    script = ""
+    if data is not None:
+        text = json.dumps(data, separators=(",", ":")).replace("</", "<\\/")
+        script = f'<script type="application/json" id="data">{text}</script>\n<script>\n{_asset("page.js")}\n</script>'
+    return Template(_asset("page.html")).substitute(
+        title=escape(f"{title}: {trackers} tracker{'' if trackers == 1 else 's'}"),
+        lead=lead,
+        nav="".join(f'<a href="#{key}">{head}</a>' for key, (head, _) in filled.items()),
+        sections="\n".join(
+            f'<section id="{key}">\n<h2>{head}</h2>\n{content}\n</section>' for key, (head, content) in filled.items()
+        ),
+        footer=f"Made by lockon {escape(__version__)}. Plots, CSV and LaTeX tables lie beside this page.",
+        css=_asset("page.css"),
+        script=script,
+    )
+
+
+def _asset(name: str) -> str:
+    return (resources.files(__package__) / name).read_text(encoding="utf-8")
+
+
+def plain_table(table: Table, names: Mapping[str, str]) -> str:
+    """An HTML table; cells and heads that are trackers' names get their colour."""
+    best = table.winners()
+    head = "".join(f'<th scope="col">{names.get(name, "")}{escape(name)}</th>' for name in table.columns)
+    rows = []
+    for r, row in enumerate(table.rows):
+        first = f'<th scope="row">{names.get(str(row[0]), "")}{escape(shown(row[0]))}</th>'
+        cells = "".join(
+            f"<td{_bold((r, c) in best)}>{escape(shown(cell))}</td>" for c, cell in enumerate(row[1:], start=1)
+        )
+        rows.append(f"<tr>{first}{cells}</tr>")
+    return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
+
+
+def _bold(yes: bool) -> str:
+    return ' class="best"' if yes else ""
+
+
+def swatches(trackers: Iterable[str]) -> dict[str, str]:
+    """Each tracker's colour as a dot, by its place in the ranking; a dash from the seventh on."""
+    found = {}
+    for place, tracker in enumerate(trackers):
+        dash = " dash" if place >= len(COLOURS) else ""
+        found[tracker] = f'<i class="swatch{dash}" style="--c:var(--c{place % len(COLOURS)})"></i>'
+    return found
+
+
+def plot_section(plots: Mapping[str, str]) -> str:
+    """Figures side by side."""
+    own = [plot(svg, name) for name, svg in plots.items()]
+    return f'<div class="plots">{"".join(own)}</div>'
+
+
+def plot(svg: str, name: str) -> str:
+    """A figure in the page's own colours and type, with ids that no other figure has."""
+    svg = re.sub(r'\bid="', f'id="{name}-', svg)
+    svg = re.sub(r'(href="#|url\(#)', rf"\g<1>{name}-", svg)
+    for place, colour in enumerate(COLOURS):
+        svg = svg.replace(colour, f"var(--c{place})")
+    svg = svg.replace(INK, "currentColor").replace(GRID, "var(--line)")
+    svg = re.sub(
+        r'<svg [^>]*?viewBox="([^"]*)"[^>]*>', r'<svg viewBox="\1" role="img">', svg[svg.index("<svg") :], count=1
+    )
+    return f'<figure class="plot">{re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.S)}</figure>'
