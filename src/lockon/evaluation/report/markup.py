@@ -12,7 +12,7 @@ from typing import Any
 
 from lockon import __version__
 from lockon.evaluation.report.plots import COLOURS, GRID, INK
-from lockon.evaluation.report.tables import Table, shown
+from lockon.evaluation.report.tables import Cell, Table, shown
 
 
 def render(
@@ -33,7 +33,7 @@ def render(
         text = json.dumps(data, separators=(",", ":")).replace("</", "<\\/")
         script = f'<script type="application/json" id="data">{text}</script>\n<script>\n{_asset("page.js")}\n</script>'
     return Template(_asset("page.html")).substitute(
-        title=escape(f"{title}: {trackers} tracker{'' if trackers == 1 else 's'}"),
+        title=escape(f"{title}: {count(trackers, 'tracker')}"),
         lead=lead,
         nav="".join(f'<a href="#{key}">{head}</a>' for key, (head, _) in filled.items()),
         sections="\n".join(
@@ -57,14 +57,20 @@ def plain_table(table: Table, names: Mapping[str, str]) -> str:
     for r, row in enumerate(table.rows):
         first = f'<th scope="row">{names.get(str(row[0]), "")}{escape(shown(row[0]))}</th>'
         cells = "".join(
-            f"<td{_bold((r, c) in best)}>{escape(shown(cell))}</td>" for c, cell in enumerate(row[1:], start=1)
+            f"<td{_kind(cell, (r, c) in best)}>{escape(shown(cell))}</td>" for c, cell in enumerate(row[1:], start=1)
         )
         rows.append(f"<tr>{first}{cells}</tr>")
     return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
 
 
-def _bold(yes: bool) -> str:
-    return ' class="best"' if yes else ""
+def _kind(cell: Cell, best: bool) -> str:
+    """Numbers stand right, texts left, the best is bold."""
+    return ' class="best"' if best else ' class="text"' if isinstance(cell, str) else ""
+
+
+def count(number: int, what: str) -> str:
+    """A number with its noun."""
+    return f"{number:,}".replace(",", "\u202f") + f" {what}{'' if number == 1 else 's'}"
 
 
 def swatches(trackers: Iterable[str]) -> dict[str, str]:

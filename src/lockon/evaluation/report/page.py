@@ -13,7 +13,7 @@ import numpy as np
 
 from lockon.evaluation.metrics import Array
 from lockon.evaluation.report.comparison import LONG, MEASURES, Comparison, title
-from lockon.evaluation.report.markup import plain_table, plot, plot_section, render, swatches
+from lockon.evaluation.report.markup import count, plain_table, plot, plot_section, render, swatches
 from lockon.evaluation.report.plots import TITLES
 from lockon.evaluation.report.strips import Strip
 from lockon.evaluation.report.tables import Table, measures_of, sequence_table
@@ -82,20 +82,14 @@ def _has_attributes(comparison: Comparison) -> bool:
     return any(sequence.attributes for sequence in comparison.sequences)
 
 
-def _count(number: int, what: str) -> str:
-    return f"{number:,}".replace(",", "\u202f") + f" {what}{'' if number == 1 else 's'}"
-
-
 def _lead(comparison: Comparison) -> str:
     frames = sum(len(sequence.boxes) for sequence in comparison.sequences)
     first, *others = comparison.scores
     also = f", also as {', '.join(others)}" if others else ""
-    lead = (
-        f"{_count(len(comparison.sequences), 'sequence')}, {_count(frames, 'frame')}, scored as <b>{first}</b>{also}."
-    )
+    lead = f"{count(len(comparison.sequences), 'sequence')}, {count(frames, 'frame')}, scored as <b>{first}</b>{also}."
     if comparison.left_out:
         lead += (
-            f" <b>{_count(comparison.left_out, 'sequence')} of the benchmark left out</b>: not all results have them."
+            f" <b>{count(comparison.left_out, 'sequence')} of the benchmark left out</b>: not all results have them."
         )
     return lead
 

@@ -19,7 +19,7 @@ from lockon.errors import DataError
 from lockon.evaluation import longterm, multistart, supervised
 from lockon.evaluation.report.comparison import title
 from lockon.evaluation.report.files import write_all
-from lockon.evaluation.report.markup import plain_table, plot_section, render, swatches
+from lockon.evaluation.report.markup import count, plain_table, plot_section, render, swatches
 from lockon.evaluation.report.plots import draw_lines, to_png, to_svg
 from lockon.evaluation.report.tables import Cell, Table, to_csv, to_latex
 from lockon.evaluation.sequences import Array, Benchmark, Sequence
@@ -163,7 +163,9 @@ def write_vot_report(folders: Mapping[str, Path], benchmark: Benchmark, out: Pat
         "sequences": ("Sequences", plain_table(by_sequence, colours)),
         "runs": ("Runs", plain_table(runs, colours)),
     }
-    lead = f"{len(sequences)} sequences, {sum(len(s.boxes) for s in sequences):,} frames, plotted as <b>{toolkit}</b>."
+    lead = (
+        f"{count(len(sequences), 'sequence')}, {count(sum(map(len, sequences)), 'frame')}, plotted as <b>{toolkit}</b>."
+    )
     files: dict[str, str | bytes] = {
         "index.html": render(title(benchmark.name), len(scores), lead, sections),
         "curve.png": to_png(figure),
