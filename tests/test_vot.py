@@ -36,6 +36,7 @@ from lockon.evaluation.regions import (
     truth,
 )
 from lockon.evaluation.sequences import Sequence
+from lockon.evaluation.submit import pack_vot
 from lockon.registry import shipped_weights
 from lockon.tracker import Result
 from tests import scenes
@@ -187,7 +188,6 @@ def workspace(sequences: list[Sequence], still: str, tmp_path_factory: pytest.Te
     said = run_toolkit(
         ["evaluate", *at, "siamattn-tiny", "still"],
         ["analysis", *at, "--name", "scores"],
-        ["pack", *at, "siamattn-tiny"],
     )
     assert "Evaluation concluded" in said
     assert "Analysis successful" in said
@@ -255,8 +255,8 @@ def test_confidences_are_kept_by_the_toolkit(workspace: Path) -> None:
     assert all(0 < float(line) <= 1 for line in rest)
 
 
-def test_results_are_packed_for_submission(workspace: Path) -> None:
-    (archive,) = workspace.glob("siamattn-tiny_*.zip")
+def test_results_are_packed_for_submission(workspace: Path, tmp_path: Path) -> None:
+    archive = pack_vot(workspace, "siamattn-tiny", tmp_path / "vot.zip")
     names = zipfile.ZipFile(archive).namelist()
     runs = ["baseline/slow/slow_001", "baseline/fast/fast_001", "anchored/slow/slow_00000000"]
     assert {f"{run}{end}" for run in runs for end in (".bin", "_time.value", "_confidence.value")} < set(names)
