@@ -43,6 +43,7 @@ def test_lockon_s_own_folder_with_times_and_configuration(tmp_path: Path) -> Non
         write(folder / f"{name}.txt", rows(boxes))
         write(folder / "times" / f"{name}_time.txt", "0.5\n" + "0.25\n" * (len(boxes) - 1))
         write(folder / "scores" / f"{name}_score.txt", "1.0\n" * len(boxes))
+        write(folder / "polygons" / f"{name}.txt", "1,2,3,4,5,6,7,8\n" * len(boxes))
     write(folder / "run.json", json.dumps({"tracker": "stark-tiny"}))
     found = only(tmp_path)
     assert (found.tracker, found.layout, found.folder) == ("stark-tiny", "lockon's results", folder)

@@ -62,7 +62,7 @@ def results(benchmark: Benchmark) -> list[Results]:
     worse = answer(benchmark, dict(zip(NAMES, (3.0, 2.0, 0.5))))
     better = answer(benchmark, dict(zip(NAMES, (0.5, 0.25, 1.0))))
     seconds = {name: np.full(8, 0.05) for name in NAMES}
-    run = {"tracker": "stark-tiny", "settings": {"interval": 200}, "weights": None}
+    run = {"tracker": "stark-tiny", "settings": {"interval": 200}, "crop": {}, "weights": None}
     return [Results("stark_tiny", worse, seconds, layout="lockon's results", run=run), Results("$ours$ & co", better)]
 
 
@@ -149,6 +149,7 @@ def test_names_are_not_taken_for_markup(comparison: Comparison, tmp_path: Path) 
 def test_the_configuration_of_each_run_is_told(comparison: Comparison, tmp_path: Path) -> None:
     page = write_report(comparison, tmp_path)[0].read_text()
     assert '<th scope="row">settings.interval</th><td>-</td><td>200</td>' in page
+    assert '<th scope="row">crop</th><td>-</td><td>{}</td>' in page
     assert "weights" not in page[page.index('id="runs"') :]  # null tells nothing
 
 

@@ -27,7 +27,7 @@ from lockon.evaluation.benchmarks import plain_name
 from lockon.evaluation.sequences import Array, Benchmark
 
 REPETITION = re.compile(r"(.+)_(\d{3})")
-BESIDE = {"times", "scores", "polygons", "claims"}  # folders in a tracker's own, with files that are no boxes
+BESIDE = {"times", "scores", "polygons"}  # folders in a tracker's own, with files that are no boxes
 ALSO_CALLED = {  # folders of a benchmark beside its own name and title
     "otb2015": ("otb", "otb100", "tb100", "otbtb100"),
     "otb2013": ("cvpr13", "otbcvpr13"),

@@ -27,7 +27,7 @@ from lockon.evaluation.sequences import Array, Benchmark, Sequence
 REPETITIONS = 3  # that GOT-10k takes at most
 NEAR = 1.0  # pixels that the first row may be off the given box: some toolkits write whole pixels, pysot shifts it
 NAMED = 5  # how many of the faults an error names
-OFFLINE = {name: "http://127.0.0.1:9" for name in ("HTTPS_PROXY", "https_proxy")}  # the toolkit asks for its news
+OFFLINE = dict.fromkeys(("HTTPS_PROXY", "https_proxy"), "http://127.0.0.1:9")  # the toolkit asks for its news
 DATE = (1980, 1, 1, 0, 0, 0)  # the date of packed files: the same results give the same archive
 
 

@@ -207,7 +207,7 @@ def _flat(run: Mapping[str, Any], above: str = "") -> dict[str, str]:
     """Nested settings as dotted names."""
     found: dict[str, str] = {}
     for key, value in run.items():
-        if isinstance(value, Mapping):
+        if isinstance(value, Mapping) and value:
             found |= _flat(value, f"{above}{key}.")
         elif value is not None:
             found[f"{above}{key}"] = value if isinstance(value, str) else json.dumps(value)

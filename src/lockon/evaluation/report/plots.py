@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 DASHES = ("-", (0, (5, 1.5)), (0, (1, 1)))
 MARKS = ("o", "s", "^")
+TOP = 1.01  # of axes from 0 to 1, so that a line along 1 is whole
 INK = "#1f2328"  # text and axes; the page replaces it by its own
 GRID = "#d9dde2"
 STYLE: Any = {
@@ -112,7 +113,7 @@ def plot_curves(scores: Mapping[str, Scores], measure: str, ax: Axes | None = No
             xlabel=AXES[measure][0],
             ylabel=AXES[measure][1],
             xlim=(0, first.curves[measure].thresholds[-1]),
-            ylim=(0, 1),
+            ylim=(0, TOP),
         )
         ax.set_title(TITLES[measure], loc="left", fontweight="bold")
         outside = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)}
@@ -127,7 +128,7 @@ def draw_lines(lines: Mapping[str, tuple[Array, Array, str]], axes: tuple[str, s
         figure, ax = _axes(None, (5.2, 3.9))
         for place, (x, y, label) in enumerate(lines.values()):
             ax.plot(x, y, label=label, zorder=2 + len(lines) - place, **_line(place))
-        ax.set(xlabel=axes[0], ylabel=axes[1], ylim=(0, 1))
+        ax.set(xlabel=axes[0], ylabel=axes[1], ylim=(0, TOP))
         ax.set_xlim(left=0)
         ax.set_title(title, loc="left", fontweight="bold")
         ax.legend(loc="upper right")
@@ -194,8 +195,9 @@ def plot_speed(scores: Mapping[str, Scores], fps: Mapping[str, float | None], ax
         ax.margins(0.12, 0.12)
         ax.legend(title="frames per second", alignment="left", loc="upper left", bbox_to_anchor=(1.0, 1.0))
         low, high = ax.get_xlim()
-        ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 50 * low else (1, 3)))
-        ax.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        marks = (1, 2, 5) if high < 50 * low else (1, 3) if high < 1000 * low else (1,)
+        ax.xaxis.set_major_locator(LogLocator(subs=marks))
+        ax.xaxis.set_major_formatter(lambda value, _: f"{value:g}" if value < 1000 else f"{value / 1000:g}k")
         ax.xaxis.set_minor_locator(NullLocator())
         ax.set(xlabel="frames per second", ylabel=LONG[measure])
         ax.set_title("Speed and accuracy", loc="left", fontweight="bold")
