@@ -164,6 +164,14 @@ def test_two_files_for_one_sequence(tmp_path: Path) -> None:
         read_results(tmp_path, benchmark())
 
 
+def test_two_folders_of_one_tracker_are_not_taken_for_repetitions(tmp_path: Path) -> None:
+    for folder in ("OTB100", "OTB2015"):  # two names of one benchmark
+        write(tmp_path / folder / "KCF" / "Basketball.txt", rows(TRUTH["Basketball"]))
+    with pytest.raises(DataError, match=r"OTB100/KCF and .*OTB2015/KCF: both have results of KCF"):
+        read_results(tmp_path, benchmark())
+    assert only(tmp_path / "OTB100").tracker == "KCF"
+
+
 def test_repetitions_of_different_lengths(tmp_path: Path) -> None:
     write(tmp_path / "A_000" / "Basketball.txt", rows(TRUTH["Basketball"]))
     write(tmp_path / "A_001" / "Basketball.txt", rows(TRUTH["Basketball"][:2]))
@@ -174,5 +182,5 @@ def test_repetitions_of_different_lengths(tmp_path: Path) -> None:
 def test_a_configuration_that_is_none(tmp_path: Path) -> None:
     write(tmp_path / "Basketball.txt", rows(TRUTH["Basketball"]))
     write(tmp_path / "run.json", "{")
-    with pytest.raises(DataError, match=r"run.json: not the JSON of a run"):
+    with pytest.raises(DataError, match=r"run.json: cannot be read"):
         read_results(tmp_path, benchmark())

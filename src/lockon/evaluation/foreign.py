@@ -8,7 +8,6 @@ folders above say who the tracker is. All of it is found by looking for the benc
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import re
@@ -24,8 +23,10 @@ from lockon.benchmarks import BENCHMARKS
 from lockon.errors import DataError
 from lockon.evaluation import speed
 from lockon.evaluation.benchmarks import plain_name
+from lockon.evaluation.results import read_config
 from lockon.evaluation.sequences import Array, Benchmark
 
+RUN = re.compile(r"_0\d\d$")  # pytracking counts runs from 000; the name of a tracker may end in _256
 REPETITION = re.compile(r"(.+)_(\d{3})")
 BESIDE = {"times", "scores", "polygons"}  # folders in a tracker's own, with files that are no boxes
 ALSO_CALLED = {  # folders of a benchmark beside its own name and title
@@ -81,8 +82,8 @@ def read_results(path: Path | str, benchmark: Benchmark) -> list[Results]:
         be looked at; ``metrics.score`` asks for all.
 
     Raises:
-        DataError: no results there, a file with anything but rows of x, y, w, h, two files for one sequence, or
-            repetitions of different lengths. Names file and line.
+        DataError: no results there, a file with anything but rows of x, y, w, h, two files for one sequence, two
+            folders for one tracker, or repetitions of different lengths. Names file and line.
     """
     root = Path(path)
     if not root.is_dir():
@@ -96,7 +97,10 @@ def read_results(path: Path | str, benchmark: Benchmark) -> list[Results]:
         )
     runs: dict[str, list[Path]] = {}
     for folder in sorted(found):
-        runs.setdefault(_label(root, folder, benchmark), []).append(folder)
+        others = runs.setdefault(label := _label(root, folder, benchmark), [])
+        if any(RUN.sub("", str(other)) != RUN.sub("", str(folder)) for other in others):
+            raise DataError(f"{others[0]} and {folder}: both have results of {label}; give one of the two alone")
+        others.append(folder)
     return [
         _read_tracker(label, {folder: found[folder] for folder in folders}, benchmark)
         for label, folders in runs.items()
@@ -169,7 +173,7 @@ def _label(root: Path, folder: Path, benchmark: Benchmark) -> str:
     parts = [part for part in folder.relative_to(root).parts if _squeezed(part) not in drop]
     if not parts:
         parts = [next((part for part in reversed(folder.resolve().parts) if _squeezed(part) not in drop), folder.name)]
-    parts[-1] = re.sub(r"_0\d\d$", "", parts[-1])  # pytracking counts runs from 000; a name may end in _256
+    parts[-1] = RUN.sub("", parts[-1])
     return "/".join(part.removesuffix("_tracking_result") for part in parts)
 
 
@@ -188,7 +192,8 @@ def _read_tracker(label: str, runs: Found, benchmark: Benchmark) -> Results:
             if all(len(part) for part in times):
                 seconds[name] = _stack(times, files)
     folder = next(iter(runs))
-    return Results(label, boxes, seconds, folder, _layout(runs, boxes, benchmark), _read_run(folder))
+    run = read_config(folder) if (folder / "run.json").is_file() else {}
+    return Results(label, boxes, seconds, folder, _layout(runs, boxes, benchmark), run)
 
 
 def _stack(parts: list[Array], files: list[Path]) -> Array:
@@ -213,20 +218,6 @@ def _read_times(file: Path) -> Array:
             columns = len(text.lstrip().splitlines()[0].replace(",", " ").split())
             return parse_rows(text, path, ",".join(["seconds"] * columns))[:, min(column, columns - 1)]
     return np.empty(0)
-
-
-def _read_run(folder: Path) -> Mapping[str, Any]:
-    """A run's configuration, where it was written."""
-    path = folder / "run.json"
-    if not path.is_file():
-        return {}
-    try:
-        run = json.loads(read_text(path))
-    except ValueError as error:
-        raise DataError(f"{path}: not the JSON of a run: {error}; delete it to do without") from None
-    if not isinstance(run, dict):
-        raise DataError(f"{path}: not the configuration of a run; delete it to do without")
-    return run
 
 
 def _layout(runs: Found, boxes: Mapping[str, Array], benchmark: Benchmark) -> str:
