@@ -1,16 +1,18 @@
-"""Copies the means of two benchmarks into the model cards, so that every card has the figures of the same run.
+"""Copies figures into documents, so that all of them have those of the same runs.
 
-    python benchmarks/sequences.py SEQUENCES --rivals FOLDER --out sequences.md
+    lockon eval --tracker NAME ... --benchmark folder --data SEQUENCES --out results
+    lockon report results --benchmark folder --data SEQUENCES --out report
     python benchmarks/crowds.py --data 'images=data/images_*.tar' --rivals FOLDER --out crowds.md
-    python benchmarks/cards.py sequences.md crowds.md
+    python benchmarks/cards.py report crowds.md
 
-What stands in ``src/lockon/assets/*.md`` between the two marks is written anew, the card's own model first, and so is
-README's table.
+What stands between the two marks is written anew: in ``src/lockon/assets/*.md``, with the card's own model first, in
+README, and in ``docs/benchmarks.md`` sequence by sequence.
 """
 
 from __future__ import annotations
 
 import argparse
+import csv
 from importlib import resources
 from pathlib import Path
 
@@ -36,6 +38,34 @@ def means(table: list[list[str]]) -> dict[str, list[str]]:
     return {name: cell.split(" / ") for name, cell in zip(table[0][1:], mean[1:], strict=True)}
 
 
+def read_csv(path: Path) -> list[dict[str, str]]:
+    """The lines of a table that ``lockon report`` wrote."""
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def per_sequence(report: Path) -> str:
+    """AUC / P20 with a line for each sequence and a column for each tracker, then the means and the speed."""
+    summary, every = read_csv(report / "summary.csv"), read_csv(report / "sequences.csv")
+    names = [row["tracker"] for row in summary]
+    lines = [["sequence", *names]]
+    for sequence in dict.fromkeys(row["sequence"] for row in every):
+        cells = {
+            row["tracker"]: f"{score(row, 'success')} / {score(row, 'precision')}"
+            for row in every
+            if row["sequence"] == sequence
+        }
+        lines.append([sequence, *(cells[name] for name in names)])
+    lines.append(["**mean**", *(f"**{score(row, 'AUC')} / {score(row, 'P')}**" for row in summary)])
+    lines.append(["frames per second", *(f"{float(row['frames/s']):.0f}" for row in summary)])
+    return grid(lines)
+
+
+def score(row: dict[str, str], measure: str) -> str:
+    """Three decimals."""
+    return f"{float(row[measure]):.3f}"
+
+
 def alarms(table: list[list[str]]) -> dict[str, list[str]]:
     """The shares of false finds and of misses by tracker."""
     (start,) = (number for number, row in enumerate(table) if row[:3] == ["tracker", *ALARMS])
@@ -47,6 +77,11 @@ def markdown(own: str, head: list[str], figures: dict[str, list[str]]) -> str:
     names = sorted(figures, key=lambda name: name != own)
     shown = [f"`{name}`" if name.endswith("-tiny") else name for name in names]
     lines = [["", *head], *([show, *figures[name]] for name, show in zip(names, shown, strict=True))]
+    return grid(lines)
+
+
+def grid(lines: list[list[str]]) -> str:
+    """A Markdown table, the first line its head."""
     body = ["| " + " | ".join(line) + " |" for line in lines]
     return "\n".join([body[0], "|---" * len(lines[0]) + "|", *body[1:]])
 
@@ -63,17 +98,20 @@ def fill(path: Path, *parts: str) -> None:
 def main() -> None:
     """Parses, reads, writes."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("sequences", type=Path)
+    parser.add_argument("report", type=Path, help="folder that `lockon report` wrote")
     parser.add_argument("crowds", type=Path)
     args = parser.parse_args()
-    real, crowds = means(rows(args.sequences.read_text())), rows(args.crowds.read_text())
+    summary, crowds = read_csv(args.report / "summary.csv"), rows(args.crowds.read_text())
+    real = {row["tracker"]: [score(row, "AUC"), score(row, "P")] for row in summary}
     false = alarms(crowds)
     made_up = {name: [*cells, *false[name]] for name, cells in means(crowds).items()}
     head = ["AUC", "P20"]
     for weights in Path(str(resources.files("lockon") / "assets")).glob("*.safetensors"):
         tables = (markdown(weights.stem, names, f) for names, f in ((head, real), ([*head, *ALARMS], made_up)))
         fill(weights.with_suffix(".md"), EXPLAINED.join(tables))
-    fill(Path(__file__).parents[1] / "README.md", markdown("", head, real))
+    project = Path(__file__).parents[1]
+    fill(project / "README.md", markdown("", head, real))
+    fill(project / "docs" / "benchmarks.md", per_sequence(args.report))
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ shows every tracker the same frames. The pictures that targets, neighbours and g
 tiny trackers train on; how they are put together, their motion and their neighbours are not. So compare trackers that
 were trained on the same pictures, and take the level from real sequences.
 
-``--save`` also writes the videos as a folder of sequences for ``sequences.py``, and for looking at.
+``--save`` also writes the videos as a folder of sequences for ``lockon eval``, and for looking at.
 
 The first table has success AUC / precision at 20 px per kind, over the frames that show the target. The second:
 

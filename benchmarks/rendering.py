@@ -51,7 +51,7 @@ class Video:
     boxes: Array
 
     def save(self, folder: Path) -> None:
-        """Writes pictures and the target's boxes as ``sequences.py`` reads them."""
+        """Writes pictures and the target's boxes as ``lockon eval --benchmark folder`` reads them."""
         place = folder / self.name
         place.mkdir(parents=True, exist_ok=True)
         for number, frame in enumerate(self.frames, 1):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 import sys
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -17,17 +16,16 @@ from pathlib import Path
 from typing import Annotated
 
 import numpy as np
-import torch
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
-from lockon import __version__, cli_eval, cli_report
+from lockon import __version__, cli_eval, cli_report, cli_vot
 from lockon.boxes import Box, check_box, parse_box
 from lockon.errors import BoxError, LockonError, ModelError
 from lockon.frames import FrameSource, open_frames, read_ahead
 from lockon.models import MODELS
-from lockon.registry import DEFAULT, closest, find_device, list_models, load
+from lockon.registry import DEFAULT, closest, find_device, list_models
 from lockon.registry import average as average_weights
 from lockon.registry import convert as convert_weights
 from lockon.select import select_box
@@ -45,7 +43,7 @@ from lockon.terminal import (
     stderr,
     stdout,
 )
-from lockon.track import TrackWriter, fastest_threads, follow
+from lockon.track import TrackWriter, follow, load_tracker
 from lockon.tracker import Result, Tracker
 from lockon.training.logs import Event, Validation
 
@@ -182,54 +180,7 @@ def average(
 app.command("eval")(cli_eval.evaluate)
 app.command("report")(cli_report.report)
 app.command("submit")(cli_report.submit)
-
-
-vot = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
-app.add_typer(vot, name="vot", help="Run trackers under the official VOT toolkit.")
-
-
-@vot.command("init")
-def vot_init(
-    workspace: Annotated[Path, typer.Argument(help="Folder of the workspace, new or not.")],
-    tracker: Annotated[list[str], typer.Option(help="NAME, or NAME=WEIGHTS; once per tracker.")],
-    stack: Annotated[str | None, typer.Option(help="The toolkit's name of a stack, or a file.")] = None,
-    data: Annotated[Path | None, typer.Option(help="Folder of the data set, if it is not to be downloaded.")] = None,
-    benchmark: BenchmarkOption = None,
-    device: DeviceOption = "auto",
-    quiet: QuietOption = False,
-) -> None:
-    """Make a workspace of the VOT toolkit, or add trackers to one.
-
-    Example: lockon vot init work --tracker stark-tiny --stack vot2018/shortterm
-    """
-    from lockon.evaluation.workspace import prepare  # not needed to track
-
-    weights = {name: Path(file) if file else None for name, _, file in (text.partition("=") for text in tracker)}
-    if len(weights) < len(tracker):
-        raise ModelError("a tracker is given twice; the toolkit tells trackers by their names")
-    used = prepare(workspace, weights, stack, data, benchmark, device)
-    if not quiet:
-        place = ["--workspace", str(workspace)]
-        stdout.print(f"{workspace}: {', '.join(weights)} can run the stack {used}; now", markup=False)
-        stdout.print(shlex.join(["vot", "evaluate", *place, *weights]), markup=False)
-        stdout.print(shlex.join(["vot", "analysis", *place]), markup=False)
-
-
-@vot.command("serve")
-def vot_serve(
-    tracker: TrackerOption = DEFAULT,
-    weights: WeightsOption = None,
-    device: DeviceOption = "auto",
-    threads: ThreadsOption = None,
-    benchmark: BenchmarkOption = None,
-) -> None:
-    """Answer a TraX client, such as the VOT toolkit, on standard input and output.
-
-    Example: lockon vot serve --tracker stark-tiny --benchmark vot2018
-    """
-    from lockon.evaluation.trax import serve  # not needed to track
-
-    serve(load_tracker(tracker, weights, device, threads, benchmark), tracker)
+app.add_typer(cli_vot.app, name="vot")
 
 
 def list_recipes(show: bool) -> None:
@@ -280,16 +231,6 @@ def train(
             paths = [loop.train(settings, sources, out, place, resume=resume, validate=validate, report=report)]
     if not quiet:
         stdout.print("\n".join(map(str, paths)), markup=False)
-
-
-def load_tracker(
-    name: str, weights: Path | None, device: str, threads: int | None, benchmark: str | None = None
-) -> Tracker:
-    """A tracker, and PyTorch's threads as asked for or as they are fastest."""
-    tracker = load(name, weights, device, benchmark)
-    if tracker.device.type == "cpu":
-        torch.set_num_threads(threads or fastest_threads(tracker))
-    return tracker
 
 
 def read_boxes(texts: list[str], file: Path | None) -> list[Box]:

@@ -84,6 +84,16 @@ def follow(frames: Iterable[Frame], boxes: Sequence[Box], tracker: Tracker) -> I
         yield Tracked(frame, results, {"decode": decode, **results[0].times})
 
 
+def load_tracker(
+    name: str, weights: Path | None, device: str, threads: int | None, benchmark: str | None = None
+) -> Tracker:
+    """A tracker (``registry.load``), and PyTorch's threads as asked for or as they are fastest."""
+    tracker = load(name, weights, device, benchmark)
+    if tracker.device.type == "cpu":
+        torch.set_num_threads(threads or fastest_threads(tracker))
+    return tracker
+
+
 def fastest_threads(tracker: Tracker) -> int:
     """All of PyTorch's threads if they run this tracker's network clearly faster, else one.
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from lockon.errors import DataError
 from lockon.evaluation.agreement import Mask
-from lockon.evaluation.conventions import Convention
+from lockon.evaluation.conventions import CONVENTIONS, Convention
 from lockon.evaluation.sequences import Array, Sequence
 
 
@@ -76,11 +76,13 @@ def _even(convention: Convention, name: str, boxes: Array, truth: Array) -> tupl
     """Result and truth of one length."""
     if len(boxes) == len(truth):
         return boxes, truth
-    how = convention.shorter if len(boxes) < len(truth) else convention.longer
+    short = len(boxes) < len(truth)
+    how = convention.shorter if short else convention.longer
     if how == "error":
+        takers = [name for name, c in CONVENTIONS.items() if (c.shorter if short else c.longer) != "error"]
         raise DataError(
-            f"{name}: {len(boxes)} rows in the result, but {len(truth)} in the annotation; "
-            "was the run cut short, or is it of another release of the benchmark?"
+            f"{name}: {len(boxes)} rows in the result, but {len(truth)} in the annotation; was the run cut short, or is "
+            f"it of another release of the benchmark? Toolkits that take it all the same: {', '.join(takers)}"
         )
     if how == "zeros":
         return np.concatenate([boxes, np.zeros((len(truth) - len(boxes), 4))]), truth
