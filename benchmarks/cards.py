@@ -57,8 +57,13 @@ def per_sequence(report: Path) -> str:
         }
         lines.append([sequence, *(cells[name] for name in names)])
     lines.append(["**mean**", *(f"**{score(row, 'AUC')} / {score(row, 'P')}**" for row in summary)])
-    lines.append(["frames per second", *(f"{float(row['frames/s']):.0f}" for row in summary)])
+    lines.append(["frames per second", *(speed(row) for row in summary)])
     return grid(lines)
+
+
+def speed(row: dict[str, str]) -> str:
+    """Frames per second, of a tracker that does something."""
+    return "-" if row["tracker"] == "still" else f"{float(row['frames/s']):.0f}"
 
 
 def score(row: dict[str, str], measure: str) -> str:
