@@ -194,7 +194,8 @@ def test_results_of_another_length(toolkit: str, benchmark: str, longer: float |
     truth = TRUTH + 100  # far from the rows of zeros
     for boxes, precise in ((np.concatenate([truth, [AWAY]]), longer), (truth[:3], shorter)):
         if precise is None:
-            with pytest.raises(DataError, match=f"walk: {len(boxes)} rows in the result, but 4 in the annotation.*: pytracking, got10k, otb"):
+            told = f"walk: {len(boxes)} rows in the result, but 4 in the annotation.*: pytracking, got10k, otb"
+            with pytest.raises(DataError, match=told):
                 one(toolkit, truth, boxes, benchmark)
         else:
             assert one(toolkit, truth, boxes, benchmark)["precision"] == precise

@@ -81,8 +81,8 @@ def _even(convention: Convention, name: str, boxes: Array, truth: Array) -> tupl
     if how == "error":
         takers = [name for name, c in CONVENTIONS.items() if (c.shorter if short else c.longer) != "error"]
         raise DataError(
-            f"{name}: {len(boxes)} rows in the result, but {len(truth)} in the annotation; was the run cut short, or is "
-            f"it of another release of the benchmark? Toolkits that take it all the same: {', '.join(takers)}"
+            f"{name}: {len(boxes)} rows in the result, but {len(truth)} in the annotation; was the run cut short, or "
+            f"is it of another release of the benchmark? Toolkits that take it all the same: {', '.join(takers)}"
         )
     if how == "zeros":
         return np.concatenate([boxes, np.zeros((len(truth) - len(boxes), 4))]), truth
