@@ -126,5 +126,5 @@ def test_a_missing_extra_is_named(
     scores: dict[str, evaluation.Scores], monkeypatch: pytest.MonkeyPatch, missing: str
 ) -> None:
     monkeypatch.setitem(sys.modules, missing, None)
-    with pytest.raises(DataError, match=rf"need {missing}: pip install lockon\[report\]"):
+    with pytest.raises(DataError, match=rf"need {missing}: pip install 'lockon\[report\]'"):
         evaluation.plot_success(scores) if missing == "matplotlib" else evaluation.table(scores)

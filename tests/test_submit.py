@@ -192,7 +192,7 @@ def test_a_folder_that_is_no_workspace(workspace: Path, tmp_path: Path) -> None:
 
 def test_without_the_toolkit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lockon.evaluation.submit.find_spec", lambda name: None)
-    with pytest.raises(DataError, match=r"not installed: pip install lockon\[vot\]"):
+    with pytest.raises(DataError, match=r"not installed: pip install 'lockon\[vot\]'"):
         pack_vot(tmp_path, "stark-tiny", tmp_path / "vot.zip")
 
 

@@ -12,7 +12,7 @@ In a notebook, arrays go in, tables and figures come out:
     {'still': 0.952, 'aside': 0.655}
     >>> figure = evaluation.plot_success(scores)
 
-Nothing is imported before it is asked for; tables need pandas and plots matplotlib (``pip install lockon[report]``).
+Nothing is imported before it is asked for; tables need pandas and plots matplotlib (``pip install 'lockon[report]'``).
 """
 
 from __future__ import annotations

@@ -164,7 +164,7 @@ def pack_vot(workspace: Path, tracker: str, out: Path) -> Path:
         OutputError: the archive cannot be written.
     """
     if find_spec("vot") is None:
-        raise DataError("the VOT toolkit is not installed: pip install lockon[vot]")
+        raise DataError("the VOT toolkit is not installed: pip install 'lockon[vot]'")
     if not (workspace / "config.yaml").is_file():
         raise DataError(f"{workspace}: no workspace of the VOT toolkit; expected config.yaml there")
     before = set(workspace.rglob("*.zip"))

@@ -38,7 +38,7 @@ class CodedMasks:
 
 @source("coco", "train2017", "val2017")
 def coco(path: str, part: str) -> Source:
-    """COCO 2017 by pycocotools (``pip install lockon[coco]``): stills with masks, crowds left out.
+    """COCO 2017 by pycocotools (``pip install 'lockon[coco]'``): stills with masks, crowds left out.
 
     Reading takes about a minute for train2017, since polygons become run lengths, which are small.
     """

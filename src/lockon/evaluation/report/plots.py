@@ -230,7 +230,7 @@ def _style() -> Any:
     try:
         import matplotlib as mpl
     except ImportError:
-        raise DataError("plots need matplotlib: pip install lockon[report]") from None
+        raise DataError("plots need matplotlib: pip install 'lockon[report]'") from None
     return mpl.rc_context(STYLE)
 
 

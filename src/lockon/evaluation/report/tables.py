@@ -174,7 +174,7 @@ def table(
     try:
         import pandas as pd
     except ImportError:
-        raise DataError("tables need pandas: pip install lockon[report]") from None
+        raise DataError("tables need pandas: pip install 'lockon[report]'") from None
     if not scores:
         raise DataError("no scores to make a table of")
     order = ranked(scores)
