@@ -13,6 +13,7 @@ from lockon.boxes import Box
 from lockon.evaluation.results import read_trace
 from lockon.evaluation.trackers import open_tracker
 from lockon.tracker import Result
+from tests import layouts
 from tests.videos import contents, write_benchmark
 
 
@@ -83,6 +84,14 @@ def test_what_a_copy_lacks_is_told_first_and_the_rest_is_tracked(evaluate: Evalu
     assert code == 1
     assert err.startswith("warning: folder, a: ")
     assert "2 of 3 sequences of folder" in out
+
+
+def test_vots_sequences_are_tracked_in_one_pass_and_the_toolkit_is_named(evaluate: Evaluate, tmp_path: Path) -> None:
+    layouts.write_vot(tmp_path / "vot", "bag", ["1,2,30,40"] * 3)
+    (tmp_path / "vot" / "list.txt").write_text("bag\n")
+    _, out, _ = evaluate("--benchmark", "vot2016", "--data", tmp_path / "vot")
+    assert "1 of 1 sequences of vot2016, one pass, by the rules of plain" in out
+    assert "is run by the VOT toolkit: lockon vot init" in out
 
 
 def test_quiet_prints_nothing(evaluate: Evaluate) -> None:

@@ -91,6 +91,8 @@ def print_scores(jobs: list[Job]) -> None:
             table.add_row(label, *(f"{value:.4f}" for value in summary.values()), f"{rate:.1f}")
         print_table(table)
         say(f"{len(shown)} of {len(benchmark)} sequences of {benchmark.name}, one pass, by the rules of {toolkit}")
+    if benchmark.toolkit not in TOOLKITS:
+        say(f"the experiment of {benchmark.name} itself is run by the VOT toolkit: lockon vot init")
     if len(shown) < len(sequences):
         say(f"{benchmark.name} keeps the boxes to itself: its server scores what is packed from these results")
     for job in jobs:
