@@ -19,7 +19,7 @@ from lockon.evaluation.foreign import Results
 from lockon.evaluation.metrics import overlap, score
 from lockon.evaluation.report import write_report
 from lockon.evaluation.report.comparison import Comparison, compare
-from lockon.evaluation.report.page import POINTS, thin
+from lockon.evaluation.report.listing import POINTS, thin
 from lockon.evaluation.report.plots import plot_success, to_svg
 from lockon.evaluation.report.strips import telling, worst_strips
 from lockon.evaluation.report.tables import Table, shown, to_latex

@@ -1,8 +1,10 @@
-"""Pieces of a page that needs nothing beside it: its frame, tables, figures."""
+"""Pieces of a page that needs nothing beside it: its frame, tables, figures, film strips."""
 
 from __future__ import annotations
 
+import base64
 import json
+import math
 import re
 from collections.abc import Iterable, Mapping
 from html import escape
@@ -12,6 +14,7 @@ from typing import Any
 
 from lockon import __version__
 from lockon.evaluation.report.plots import COLOURS, GRID, INK
+from lockon.evaluation.report.strips import Strip
 from lockon.evaluation.report.tables import Cell, Table, shown
 
 
@@ -99,3 +102,36 @@ def plot(svg: str, name: str) -> str:
         r'<svg [^>]*?viewBox="([^"]*)"[^>]*>', r'<svg viewBox="\1" role="img">', svg[svg.index("<svg") :], count=1
     )
     return f'<figure class="plot">{re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.S)}</figure>'
+
+
+def strip_section(trackers: Iterable[str], strips: Iterable[Strip], faults: Mapping[str, str]) -> str:
+    """Film strips under their trackers' names, and what is not shown and why."""
+    strips, dots, parts = list(strips), swatches(trackers), []
+    if strips:
+        keys = '<i class="key" style="border-color:#fff"></i>annotated <i class="key" style="border-color:#ff8c00"></i>'
+        parts.append(
+            f'<p class="note">Each tracker\'s worst sequences. {keys}tracker. Below each picture its frame and the '
+            "overlap of the two boxes.</p>"
+        )
+    for tracker, dot in dots.items():
+        own = [_strip(strip) for strip in strips if strip.tracker == tracker]
+        if own:
+            parts.append(f"<h3>{dot}{escape(tracker)}</h3>{''.join(own)}")
+    if faults:
+        names = ", ".join(list(faults)[:5]) + (f" and {len(faults) - 5} more" if len(faults) > 5 else "")
+        why = next(iter(faults.values()))
+        parts.append(f'<p class="note">Not shown, for want of pictures: {escape(names)} ({escape(why)}).</p>')
+    return "\n".join(parts)
+
+
+def _strip(strip: Strip) -> str:
+    stills = []
+    for still in strip.stills:
+        said = "target absent" if math.isnan(still.overlap) else f"{still.overlap:.2f}"
+        source = f"data:image/jpeg;base64,{base64.b64encode(still.jpeg).decode()}"
+        size = f'width="{still.size[0]}" height="{still.size[1]}"'
+        alt = f"{strip.sequence}, frame {still.frame}"
+        picture = f'<img src="{source}" {size} alt="{escape(alt)}">'
+        stills.append(f'<div class="still">{picture}<span>{still.frame} · {said}</span></div>')
+    caption = f"<figcaption><b>{escape(strip.sequence)}</b> {strip.score:.3f}</figcaption>"
+    return f'<figure class="strip">{caption}<div class="stills">{"".join(stills)}</div></figure>'

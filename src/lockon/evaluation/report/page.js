@@ -39,16 +39,20 @@ filter.addEventListener("input", () => {
 // Another measure in the cells.
 const choose = document.getElementById("measure");
 choose.addEventListener("change", () => {
-  const columns = data.measures[choose.value];
+  const { values: columns, ends: [worst, top], decimals } = data.measures[choose.value];
   for (const row of rows) {
     const values = columns.map((column) => column[row.dataset.index]);
-    const best = Math.max(...values);
+    const known = values.filter((value) => value !== null);
+    const texts = values.map((value) => (value === null ? "-" : value.toFixed(decimals)));
+    const best = known.length ? Math[top > worst ? "max" : "min"](...known).toFixed(decimals) : "";
+    const differ = known.some((value) => value.toFixed(decimals) !== best);
     values.forEach((value, place) => {
       const cell = row.cells[data.first + place];
-      cell.textContent = value.toFixed(3);
-      cell.dataset.value = value;
-      cell.style.setProperty("--v", value);
-      cell.classList.toggle("best", value.toFixed(3) === best.toFixed(3) && values.length > 1);
+      cell.textContent = texts[place];
+      cell.dataset.value = value ?? "";
+      cell.style.setProperty("--v", ((value ?? 0) - worst) / (top - worst));
+      cell.classList.toggle("heat", value !== null);
+      cell.classList.toggle("best", differ && texts[place] === best);
     });
   }
 });
@@ -75,7 +79,7 @@ for (const row of rows) {
   });
 }
 
-// Bytes 0 to 200 are overlaps in steps of 0.005, 255 is none: the target is absent.
+// Bytes 0 to 200 are overlaps in steps of 0.005, 255 is none; shaded where no tracker has any, as the target is absent.
 const unpack = (text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
 
 function chart(index) {
@@ -94,8 +98,8 @@ function chart(index) {
     const place = left + (width - left - 8) * share;
     parts.push(`<text x="${place}" y="${height - 6}" text-anchor="${anchor}">${Math.round(1 + (frames - 1) * share)}</text>`);
   }
-  lines[0].forEach((byte, point) => {
-    if (byte === 255) parts.push(`<rect x="${x(point - 0.5)}" width="${x(1) - x(0) + 0.5}" y="${top}" height="${height - top - bottom}" fill="var(--line)" opacity="0.6"/>`);
+  lines[0].forEach((_, point) => {
+    if (lines.every((line) => line[point] === 255)) parts.push(`<rect x="${x(point - 0.5)}" width="${x(1) - x(0) + 0.5}" y="${top}" height="${height - top - bottom}" fill="var(--line)" opacity="0.6"/>`);
   });
   for (let place = lines.length - 1; place >= 0; place--) {
     let path = "", pen = "M";

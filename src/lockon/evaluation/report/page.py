@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import base64
 import json
-import math
 from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-import numpy as np
-
-from lockon.evaluation.metrics import Array
 from lockon.evaluation.report.comparison import LONG, MEASURES, Comparison, title
-from lockon.evaluation.report.markup import count, plain_table, plot, plot_section, render, swatches
+from lockon.evaluation.report.listing import Listing, Measure
+from lockon.evaluation.report.markup import count, plain_table, plot, plot_section, render, strip_section, swatches
 from lockon.evaluation.report.plots import TITLES
 from lockon.evaluation.report.strips import Strip
-from lockon.evaluation.report.tables import Table, measures_of, sequence_table
-
-POINTS = 300  # of an overlap curve; longer sequences are shown as means
+from lockon.evaluation.report.tables import Table, measures_of
 
 
 def make_page(
@@ -35,51 +29,31 @@ def make_page(
         plots: SVG by name, see ``plots.figures``.
         strips, faults: see ``strips.worst_strips``.
     """
+    listing = _listing(comparison)
     curves = {name: plots[name] for name in (*TITLES, "speed") if name in plots}
     sections = {
         "summary": ("Scores", _summary(comparison, tables)),
         "plots": ("Plots", plot_section(curves)),
         "attributes": ("Attributes", _attributes(comparison, tables, plots)),
-        "sequences": ("Sequences", _sequences(comparison)),
-        "worst": ("Where they fail", _strips(comparison, strips, faults)),
+        "sequences": ("Sequences", listing.html()),
+        "worst": ("Where they fail", strip_section(comparison.results, strips, faults)),
         "runs": ("Runs", _runs(comparison)),
     }
-    return render(title(comparison.benchmark), len(comparison.results), _lead(comparison), sections, _data(comparison))
+    return render(title(comparison.benchmark), len(comparison.results), _lead(comparison), sections, listing.data())
 
 
-def thin(overlaps: Array, points: int = POINTS) -> tuple[bytes, int]:
-    """(T,) overlaps to at most so many bytes, each the mean of ``step`` frames: 0 to 200 in steps of 0.005, 255 where
-    the target is absent in all of them."""
-    step = math.ceil(len(overlaps) / points)
-    padded = np.full(math.ceil(len(overlaps) / step) * step, np.nan)
-    padded[: len(overlaps)] = overlaps
-    groups = padded.reshape(-1, step)
-    counts = (~np.isnan(groups)).sum(1)
-    means = np.divide(np.nansum(groups, 1), counts, out=np.zeros(len(groups)), where=counts > 0)
-    return np.where(counts > 0, (200 * means).round(), 255).astype(np.uint8).tobytes(), step
-
-
-def _data(comparison: Comparison) -> dict[str, Any]:
-    """What the page's script reads."""
-    curves = []
-    for sequence in comparison.sequences:
-        thinned = [thin(comparison.overlaps(tracker, sequence)) for tracker in comparison.results]
-        packed = [base64.b64encode(line).decode() for line, _ in thinned]
-        curves.append({"frames": len(sequence.boxes), "step": thinned[0][1], "curves": packed})
-    measures = {
-        name: [found.per_sequence[name].round(6).tolist() for found in comparison.main.values()]
-        for name in measures_of(comparison.main)
-    }
-    return {"trackers": list(comparison.results), "first": _first(comparison), "measures": measures, "overlaps": curves}
-
-
-def _first(comparison: Comparison) -> int:
-    """The column of the sequence table in which scores begin."""
-    return 3 if _has_attributes(comparison) else 2
-
-
-def _has_attributes(comparison: Comparison) -> bool:
-    return any(sequence.attributes for sequence in comparison.sequences)
+def _listing(comparison: Comparison) -> Listing:
+    """Its sequences, with the measure that ranks first."""
+    names = sorted(measures_of(comparison.main), key=lambda name: name != comparison.headline)
+    return Listing(
+        comparison.sequences,
+        {name: Measure(LONG[name]) for name in names},
+        {name: {tracker: found.per_sequence[name] for tracker, found in comparison.main.items()} for name in names},
+        {
+            tracker: [comparison.overlaps(tracker, sequence) for sequence in comparison.sequences]
+            for tracker in comparison.results
+        },
+    )
 
 
 def _lead(comparison: Comparison) -> str:
@@ -113,75 +87,6 @@ def _attributes(comparison: Comparison, tables: Mapping[str, Table], plots: Mapp
     note = f"{LONG[comparison.headline].capitalize()} on the sequences with each attribute."
     table = plain_table(tables["attributes"], swatches(comparison.results))
     return f'<p class="note">{note}</p><div class="side"><div>{table}</div>{radar}</div>'
-
-
-def _sequences(comparison: Comparison) -> str:
-    """The table that sorts, filters, and opens a curve below a row."""
-    table = sequence_table(comparison.main, comparison.headline)
-    best = table.winners()
-    heads = ["sequence", "frames", *(["attributes"] if _has_attributes(comparison) else [])]
-    dots = swatches(comparison.results)
-    cells = [escape(name) for name in heads] + [f"{dots[name]}{escape(name)}" for name in table.columns[1:]]
-    head = "".join(f'<th scope="col" aria-sort="none"><button type="button">{cell}</button></th>' for cell in cells)
-    rows = []
-    for r, (sequence, row) in enumerate(zip(comparison.sequences, table.rows, strict=True)):
-        attributes = " ".join(sorted(sequence.attributes))
-        name = escape(sequence.name)
-        opener = f'<button type="button" aria-expanded="false"><span class="open-mark">\u203a</span>{name}</button>'
-        parts = [f'<td data-value="{name}">{opener}</td><td>{len(sequence.boxes)}</td>']
-        if _has_attributes(comparison):
-            parts.append(f'<td class="text">{escape(attributes)}</td>')
-        for c, value in enumerate(row[1:], start=1):
-            assert isinstance(value, float)
-            classes = "heat best" if (r, c) in best else "heat"
-            parts.append(f'<td class="{classes}" style="--v:{value:.3f}" data-value="{value:.6f}">{value:.3f}</td>')
-        words = escape(f"{sequence.name} {attributes}".lower())
-        rows.append(f'<tr data-index="{r}" data-words="{words}">{"".join(parts)}</tr>')
-    options = "".join(
-        f'<option value="{name}"{" selected" if name == comparison.headline else ""}>{escape(LONG[name])}</option>'
-        for name in measures_of(comparison.main)
-    )
-    filtered = "name or attribute" if _has_attributes(comparison) else "name"
-    return (
-        '<p class="note">A click on a head sorts, a click on a name shows the overlap over time. The darker a cell, '
-        "the lower the score.</p>"
-        f'<div class="tools"><input id="filter" type="search" placeholder="filter by {filtered}" aria-label="filter">'
-        f'<select id="measure" aria-label="measure">{options}</select>'
-        '<span id="shown" class="note" role="status"></span></div>'
-        f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
-    )
-
-
-def _strips(comparison: Comparison, strips: Sequence[Strip], faults: Mapping[str, str]) -> str:
-    parts = []
-    if strips:
-        keys = '<i class="key" style="border-color:#fff"></i>annotated <i class="key" style="border-color:#ff8c00"></i>'
-        parts.append(
-            f'<p class="note">Each tracker\'s worst sequences. {keys}tracker. Below each picture its frame and the '
-            "overlap of the two boxes.</p>"
-        )
-    for tracker in comparison.results:
-        own = [_strip(strip) for strip in strips if strip.tracker == tracker]
-        if own:
-            parts.append(f"<h3>{swatches(comparison.results)[tracker]}{escape(tracker)}</h3>{''.join(own)}")
-    if faults:
-        names = ", ".join(list(faults)[:5]) + (f" and {len(faults) - 5} more" if len(faults) > 5 else "")
-        why = next(iter(faults.values()))
-        parts.append(f'<p class="note">Not shown, for want of pictures: {escape(names)} ({escape(why)}).</p>')
-    return "\n".join(parts)
-
-
-def _strip(strip: Strip) -> str:
-    stills = []
-    for still in strip.stills:
-        said = "target absent" if math.isnan(still.overlap) else f"{still.overlap:.2f}"
-        source = f"data:image/jpeg;base64,{base64.b64encode(still.jpeg).decode()}"
-        size = f'width="{still.size[0]}" height="{still.size[1]}"'
-        alt = f"{strip.sequence}, frame {still.frame}"
-        picture = f'<img src="{source}" {size} alt="{escape(alt)}">'
-        stills.append(f'<div class="still">{picture}<span>{still.frame} · {said}</span></div>')
-    caption = f"<figcaption><b>{escape(strip.sequence)}</b> {strip.score:.3f}</figcaption>"
-    return f'<figure class="strip">{caption}<div class="stills">{"".join(stills)}</div></figure>'
 
 
 def _runs(comparison: Comparison) -> str:

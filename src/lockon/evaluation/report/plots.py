@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -46,6 +46,7 @@ STYLE: Any = {
     "svg.fonttype": "none",  # text stays text
     "svg.hashsalt": "lockon",  # the same scores give the same file
 }
+OUTSIDE: Any = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)}  # of a legend
 AXES = {
     "success": ("overlap threshold", "share of frames above"),
     "precision": ("centre error threshold in pixels", "share of frames within"),
@@ -62,6 +63,12 @@ def colour(place: int) -> str:
 def _line(place: int) -> dict[str, Any]:
     """How its line is drawn."""
     return {"color": colour(place), "linestyle": DASHES[place // len(COLOURS) % len(DASHES)]}
+
+
+def _mark(place: int) -> dict[str, Any]:
+    """How its point is drawn."""
+    mark = MARKS[place // len(COLOURS) % len(MARKS)]
+    return {"color": colour(place), "linestyle": "none", "marker": mark, "markersize": 9}
 
 
 def plot_success(scores: Mapping[str, Scores], ax: Axes | None = None) -> Figure:
@@ -116,9 +123,8 @@ def plot_curves(scores: Mapping[str, Scores], measure: str, ax: Axes | None = No
             ylim=(0, TOP),
         )
         ax.set_title(TITLES[measure], loc="left", fontweight="bold")
-        outside = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)}
         inside = {"loc": "lower left" if measure == "success" else "lower right"}
-        ax.legend(handles=[handles[tracker] for tracker in by_score], **(outside if len(order) > 6 else inside))
+        ax.legend(handles=[handles[tracker] for tracker in by_score], **(OUTSIDE if len(order) > 6 else inside))
     return figure
 
 
@@ -131,7 +137,22 @@ def draw_lines(lines: Mapping[str, tuple[Array, Array, str]], axes: tuple[str, s
         ax.set(xlabel=axes[0], ylabel=axes[1], ylim=(0, TOP))
         ax.set_xlim(left=0)
         ax.set_title(title, loc="left", fontweight="bold")
-        ax.legend(loc="upper right")
+        ax.legend(**(OUTSIDE if len(lines) > 6 else {"loc": "upper right"}))
+    return figure
+
+
+def draw_points(
+    points: Mapping[str, tuple[float, float, str]], axes: tuple[str, str], title: str, legend: str
+) -> Figure:
+    """A share x, a share y, and label by tracker, the best first; axes and legend are named."""
+    with _style():
+        figure, ax = _axes(None, (5.2, 3.9))
+        for place, (x, y, label) in enumerate(points.values()):
+            ax.plot(x, y, label=label, clip_on=False, zorder=3 + len(points) - place, **_mark(place))
+        across, up, _ = zip(*points.values(), strict=True)
+        ax.set(xlabel=axes[0], ylabel=axes[1], xlim=_span(across), ylim=_span(up))
+        ax.set_title(title, loc="left", fontweight="bold")
+        ax.legend(title=legend, alignment="left", **OUTSIDE)
     return figure
 
 
@@ -144,11 +165,16 @@ def plot_attributes(scores: Mapping[str, Scores], measure: str | None = None) ->
     order = _ranked(scores)
     measure = measure or headline(next(iter(order.values())))
     parts = {tracker: found.by_attribute() for tracker, found in order.items()}
-    names = list(next(iter(parts.values())))
+    names = {name: f"{name} ({len(part.names)})" for name, part in next(iter(parts.values())).items()}
     if len(names) < 3:
         raise DataError(f"a radar needs three attributes; these sequences have {len(names)}")
-    angles = np.linspace(0, 2 * np.pi, len(names), endpoint=False)
     values = {tracker: [part[name].summary[measure] for name in names] for tracker, part in parts.items()}
+    return draw_radar(values, list(names.values()), f"{MEASURES[measure]} by attribute")
+
+
+def draw_radar(values: Mapping[str, Sequence[float]], labels: Sequence[str], title: str) -> Figure:
+    """A share in each of three or more directions by tracker, the best first."""
+    angles = np.linspace(0, 2 * np.pi, len(labels), endpoint=False)
     with _style():
         from matplotlib.figure import Figure
         from matplotlib.projections.polar import PolarAxes
@@ -159,17 +185,22 @@ def plot_attributes(scores: Mapping[str, Scores], measure: str | None = None) ->
         assert isinstance(ax, PolarAxes)
         for place, (tracker, row) in enumerate(values.items()):
             ax.plot([*angles, angles[0]], [*row, row[0]], label=tracker, **_line(place))
-        counts = [len(next(iter(parts.values()))[name].names) for name in names]
-        ax.set_xticks(angles, [f"{name} ({count})" for name, count in zip(names, counts)], fontsize=9)
-        low, high = min(map(min, values.values())), max(map(max, values.values()))
-        ax.set_ylim(max(0.0, np.floor(10 * low - 0.5) / 10), min(1.0, np.ceil(10 * high) / 10))
+        ax.set_xticks(angles, labels, fontsize=9)
+        ax.set_ylim(*_span([value for row in values.values() for value in row]))
         ax.yaxis.set_major_locator(MultipleLocator(0.1))
         ax.tick_params(axis="y", labelsize=7)
-        ax.set_rlabel_position(180 / len(names))
+        ax.set_rlabel_position(180 / len(labels))
         ax.spines["polar"].set_visible(False)
-        ax.set_title(f"{MEASURES[measure]} by attribute", loc="left", fontweight="bold", pad=18)
-        ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.08), ncols=min(3, len(order)))
+        ax.set_title(title, loc="left", fontweight="bold", pad=18)
+        ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.08), ncols=min(3, len(values)))
     return figure
+
+
+def _span(values: Iterable[float]) -> tuple[float, float]:
+    """Tenths around shares from 0 to 1."""
+    found = list(values)
+    low = max(0.0, np.floor(10 * min(found) - 0.5) / 10)
+    return low, max(low + 0.1, min(1.0, np.ceil(10 * max(found)) / 10))
 
 
 def plot_speed(scores: Mapping[str, Scores], fps: Mapping[str, float | None], ax: Axes | None = None) -> Figure:
@@ -190,10 +221,10 @@ def plot_speed(scores: Mapping[str, Scores], fps: Mapping[str, float | None], ax
             if speed := fps.get(tracker):
                 value = found.summary[measure]
                 label = f"{speed:.0f}  {tracker}"
-                ax.plot(speed, value, MARKS[place // len(COLOURS) % 3], color=colour(place), markersize=9, label=label)
+                ax.plot(speed, value, label=label, **_mark(place))
         ax.set_xscale("log")
         ax.margins(0.12, 0.12)
-        ax.legend(title="frames per second", alignment="left", loc="upper left", bbox_to_anchor=(1.0, 1.0))
+        ax.legend(title="frames per second", alignment="left", **OUTSIDE)
         low, high = ax.get_xlim()
         marks = (1, 2, 5) if high < 50 * low else (1, 3) if high < 1000 * low else (1,)
         ax.xaxis.set_major_locator(LogLocator(subs=marks))
