@@ -24,12 +24,12 @@ from lockon.evaluation.report.plots import plot_success, to_svg
 from lockon.evaluation.report.strips import telling, worst_strips
 from lockon.evaluation.report.tables import Table, shown, to_latex
 from lockon.evaluation.sequences import Array, Benchmark, Sequence
+from tests.browser import browse, column
 from tests.scenes import write_frames
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 NAMES = ("disc_2", "disc_10", "<b>&disc")
 ATTRIBUTES = {"disc_2": {"SV", "OCC"}, "disc_10": {"SV", "IV"}, "<b>&disc": {"IV"}}
 
@@ -244,11 +244,11 @@ def test_both_boxes_are_drawn_on_the_frame(comparison: Comparison) -> None:
 
 
 def test_a_strip_shows_where_the_target_is_lost() -> None:
-    track = np.array([1.0] + [0.8] * 40 + [0.1] * 60)
-    assert telling(track) == [0, 20, 40, 41, 70, 100]
-    assert telling(np.ones(101)) == [0, 12, 25, 50, 75, 100]
-    assert telling(np.full(3, np.nan)) == [0, 1, 2]
-    assert telling(np.ones(1)) == [0]
+    lost = np.arange(101) > 40
+    assert telling(lost) == [0, 20, 40, 41, 70, 100]
+    assert telling(np.zeros(101, bool)) == [0, 12, 25, 50, 75, 100]
+    assert telling(np.ones(3, bool)) == [0, 1, 2]
+    assert telling(np.ones(1, bool)) == [0]
 
 
 def test_missing_pictures_are_told_and_skipped(comparison: Comparison, tmp_path: Path) -> None:
@@ -284,32 +284,8 @@ def test_short_curves_are_kept_frame_by_frame() -> None:
 
 @pytest.fixture
 def page(comparison: Comparison, tmp_path: Path) -> Iterator["Page"]:
-    """The report in a Chromium without network; fails if the page logs anything or asks for anything."""
-    if CHROMIUM is None:
-        pytest.skip("no Chromium")
-    playwright = pytest.importorskip("playwright.sync_api")
-    html = write_report(comparison, tmp_path / "report")[0]
-    switches = (
-        "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-        "--disable-component-update --disable-sync"
-    )
-    with playwright.sync_playwright() as browsers:
-        browser = browsers.chromium.launch(executable_path=CHROMIUM, args=switches.split())
-        opened = browser.new_page()
-        heard: list[str] = []
-        opened.on("console", lambda message: heard.append(message.text))
-        opened.on("pageerror", lambda error: heard.append(str(error)))
-        opened.on("request", lambda request: None if request.url.startswith("data:") else heard.append(request.url))
-        opened.goto(html.as_uri())
+    with browse(write_report(comparison, tmp_path / "report")[0]) as opened:
         yield opened
-        assert heard == [html.as_uri()]
-        browser.close()
-
-
-def column(page: "Page", number: int) -> list[str]:
-    return [
-        cell.strip() for cell in page.locator(f"#sequences tbody tr:visible td:nth-child({number})").all_inner_texts()
-    ]
 
 
 def test_the_table_sorts_by_any_column_both_ways(page: "Page") -> None:

@@ -50,15 +50,16 @@ def report(
     """
     from lockon.evaluation.report import write_report
     from lockon.evaluation.report.comparison import compare
+    from lockon.evaluation.report.experiments import EXPERIMENTS, find_trackers
     from lockon.evaluation.report.tables import toolkit_table
-    from lockon.evaluation.report.vot import EXPERIMENTS, find_trackers, write_vot_report
+    from lockon.evaluation.report.vot import write_vot_report
 
     opened = open_benchmark(benchmark, data)
     if opened.toolkit in EXPERIMENTS:
         if toolkit or partial:
             raise DataError(f"{benchmark}: --toolkit and --partial are not for VOT's experiments; leave them out")
         folders = {name: folder for path in results for name, folder in find_trackers(path, opened).items()}
-        table, paths = write_vot_report(folders, opened, out)
+        table, paths = write_vot_report(folders, opened, out, worst)
         if not quiet:
             print_scores(table, paths[0])
         return

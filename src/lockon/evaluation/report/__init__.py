@@ -1,7 +1,7 @@
 """The report of an evaluation: one page, and the plots and tables on it as files.
 
 ``comparison`` scores, ``tables`` and ``plots`` show scores (also in a notebook), ``strips`` cuts film strips,
-``page`` makes the page of them. ``vot`` does all of it for VOT's experiments.
+``page`` makes the page of them. ``vot`` does all of it for VOT's ``experiments``.
 """
 
 from __future__ import annotations

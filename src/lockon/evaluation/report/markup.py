@@ -104,17 +104,30 @@ def plot(svg: str, name: str) -> str:
     return f'<figure class="plot">{re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.S)}</figure>'
 
 
-def strip_section(trackers: Iterable[str], strips: Iterable[Strip], faults: Mapping[str, str]) -> str:
-    """Film strips under their trackers' names, and what is not shown and why."""
+def strip_section(
+    trackers: Iterable[str],
+    strips: Iterable[Strip],
+    faults: Mapping[str, str],
+    by: str,
+    decimals: int = 3,
+    none: str = "target absent",
+) -> str:
+    """Film strips under their trackers' names, and what is not shown and why.
+
+    Args:
+        by: the measure by which they are the worst.
+        decimals: of that measure.
+        none: what is said of a frame without an overlap.
+    """
     strips, dots, parts = list(strips), swatches(trackers), []
     if strips:
         keys = '<i class="key" style="border-color:#fff"></i>annotated <i class="key" style="border-color:#ff8c00"></i>'
         parts.append(
-            f'<p class="note">Each tracker\'s worst sequences. {keys}tracker. Below each picture its frame and the '
-            "overlap of the two boxes.</p>"
+            f'<p class="note">Each tracker\'s worst sequences, by {escape(by)}. {keys}tracker. Below each picture '
+            "its frame and the overlap of the two.</p>"
         )
     for tracker, dot in dots.items():
-        own = [_strip(strip) for strip in strips if strip.tracker == tracker]
+        own = [_strip(strip, decimals, none) for strip in strips if strip.tracker == tracker]
         if own:
             parts.append(f"<h3>{dot}{escape(tracker)}</h3>{''.join(own)}")
     if faults:
@@ -124,14 +137,14 @@ def strip_section(trackers: Iterable[str], strips: Iterable[Strip], faults: Mapp
     return "\n".join(parts)
 
 
-def _strip(strip: Strip) -> str:
+def _strip(strip: Strip, decimals: int, none: str) -> str:
     stills = []
     for still in strip.stills:
-        said = "target absent" if math.isnan(still.overlap) else f"{still.overlap:.2f}"
+        said = none if math.isnan(still.overlap) else f"{still.overlap:.2f}"
         source = f"data:image/jpeg;base64,{base64.b64encode(still.jpeg).decode()}"
         size = f'width="{still.size[0]}" height="{still.size[1]}"'
         alt = f"{strip.sequence}, frame {still.frame}"
         picture = f'<img src="{source}" {size} alt="{escape(alt)}">'
         stills.append(f'<div class="still">{picture}<span>{still.frame} · {said}</span></div>')
-    caption = f"<figcaption><b>{escape(strip.sequence)}</b> {strip.score:.3f}</figcaption>"
+    caption = f"<figcaption><b>{escape(strip.sequence)}</b> {strip.score:.{decimals}f}</figcaption>"
     return f'<figure class="strip">{caption}<div class="stills">{"".join(stills)}</div></figure>'

@@ -36,7 +36,7 @@ def make_page(
         "plots": ("Plots", plot_section(curves)),
         "attributes": ("Attributes", _attributes(comparison, tables, plots)),
         "sequences": ("Sequences", listing.html()),
-        "worst": ("Where they fail", strip_section(comparison.results, strips, faults)),
+        "worst": ("Where they fail", strip_section(comparison.results, strips, faults, LONG[comparison.headline])),
         "runs": ("Runs", _runs(comparison)),
     }
     return render(title(comparison.benchmark), len(comparison.results), _lead(comparison), sections, listing.data())
