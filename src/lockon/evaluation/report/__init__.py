@@ -9,16 +9,15 @@ from __future__ import annotations
 from pathlib import Path
 
 from lockon.evaluation.report.comparison import Comparison
-from lockon.evaluation.report.files import write_all
+from lockon.evaluation.report.files import as_files, write_all
 from lockon.evaluation.report.page import make_page
-from lockon.evaluation.report.plots import figures, to_png, to_svg
+from lockon.evaluation.report.plots import figures, to_svg
 from lockon.evaluation.report.strips import worst_strips
 from lockon.evaluation.report.tables import (
     all_sequences_table,
     attribute_table,
     summary_table,
     to_csv,
-    to_latex,
     toolkit_table,
 )
 
@@ -49,10 +48,5 @@ def write_report(comparison: Comparison, out: Path, worst: int = 3) -> list[Path
         tables["attributes"] = attributes
     strips, remarks = worst_strips(comparison, worst)
     plots = {name: to_svg(figure, transparent=True) for name, figure in drawn.items()}
-    files: dict[str, str | bytes] = {"index.html": make_page(comparison, tables, plots, strips, remarks)}
-    for name, figure in drawn.items():
-        files |= {f"{name}.png": to_png(figure), f"{name}.svg": to_svg(figure)}
-    for name, table in tables.items():
-        files |= {f"{name}.csv": to_csv(table), f"{name}.tex": to_latex(table)}
-    files["sequences.csv"] = to_csv(all_sequences_table(comparison))
-    return write_all(out, files)
+    page, sequences = make_page(comparison, tables, plots, strips, remarks), to_csv(all_sequences_table(comparison))
+    return write_all(out, {"index.html": page, **as_files(drawn, tables), "sequences.csv": sequences})

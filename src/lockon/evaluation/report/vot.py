@@ -14,12 +14,12 @@ import numpy as np
 from lockon.evaluation.regions import truth
 from lockon.evaluation.report.comparison import title
 from lockon.evaluation.report.experiments import EXPERIMENTS, Experiment, Scored, VotScores
-from lockon.evaluation.report.files import write_all
+from lockon.evaluation.report.files import as_files, write_all
 from lockon.evaluation.report.listing import Listing
 from lockon.evaluation.report.markup import count, plain_table, plot, plot_section, render, strip_section, swatches
-from lockon.evaluation.report.plots import draw_lines, draw_points, draw_radar, to_png, to_svg
+from lockon.evaluation.report.plots import draw_lines, draw_points, draw_radar, to_svg
 from lockon.evaluation.report.strips import Track, cut_strips
-from lockon.evaluation.report.tables import Cell, Table, to_csv, to_latex
+from lockon.evaluation.report.tables import Cell, Table, to_csv
 from lockon.evaluation.sequences import Benchmark, Sequence
 from lockon.evaluation.supervised import EMPTY, TAGS
 
@@ -62,11 +62,9 @@ def write_vot_report(
     plots = {name: to_svg(figure, transparent=True) for name, figure in figures.items()}
     runs = Table(("tracker", "results"), tuple((tracker, str(folders[tracker])) for tracker in scored))
     listing = _listing(sequences, scored, experiment)
+    summary = f'{plain_table(tables["summary"], colours)}<p class="note">{escape(experiment.meaning)}.</p>'
     sections = {
-        "summary": (
-            "Scores",
-            f'{plain_table(tables["summary"], colours)}<p class="note">{escape(experiment.meaning)}.</p>',
-        ),
+        "summary": ("Scores", summary),
         "plots": ("Plots", plot_section({name: svg for name, svg in plots.items() if name != "tags"})),
         "tags": ("Tags", _tags(tables, plots, colours)),
         "sequences": ("Sequences", listing.html()),
@@ -75,14 +73,9 @@ def write_vot_report(
     }
     counts = f"{count(len(sequences), 'sequence')}, {count(sum(map(len, sequences)), 'frame')}"
     lead = f"{counts}, ranked as <b>{next(iter(best.toolkits))}</b> scores."
-    files: dict[str, str | bytes] = {
-        "index.html": render(title(benchmark.name), len(scored), lead, sections, listing.data())
-    }
-    for name, figure in figures.items():
-        files |= {f"{name}.png": to_png(figure), f"{name}.svg": to_svg(figure)}
-    for name, table in tables.items():
-        files |= {f"{name}.csv": to_csv(table), f"{name}.tex": to_latex(table)}
-    files["sequences.csv"] = to_csv(_by_sequence(main, benchmark.names))
+    page = render(title(benchmark.name), len(scored), lead, sections, listing.data())
+    by_sequence = to_csv(_by_sequence(main, benchmark.names))
+    files = {"index.html": page, **as_files(figures, tables), "sequences.csv": by_sequence}
     return tables["summary"], write_all(out, files)
 
 
