@@ -25,20 +25,27 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Iterator, Sequence
+import platform
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import cv2
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
+import lockon
+from lockon.boxes import Box
 from lockon.data.sources import decode
 from lockon.evaluation.metrics import overlap, precision, present, success_auc
+from lockon.evaluation.runner import one_pass
 from lockon.evaluation.sequences import Trace
+from lockon.evaluation.trackers import Entrant, open_tracker
 from lockon.training.recipe import parse_data
 from rendering import KINDS, Video, make_video, read_pictures
-from rivals import Run, add_options, chosen, per_second, report
 
+Run = Callable[[list[np.ndarray], Box], Trace]
 ON = 0.5  # a box with a higher IoU is on an object
 SHORTEST, PATIENCE = 5, 20  # frames of an absence that counts, and to find the target again in
 
@@ -147,6 +154,46 @@ def alarms_table(tallies: dict[str, Tally]) -> str:
         cells.append("-" if math.isnan(threshold) else f"{threshold:.3f}: {least:.1%}")
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Which trackers to run, and where the tables go."""
+    parser.add_argument(
+        "--tracker", action="append", help="as in `lockon eval`; may be given several times (all shipped ones)"
+    )
+    parser.add_argument("--rivals", type=Path, help="folder with NanoTrackV2's two ONNX files")
+    parser.add_argument("--only-ours", action="store_true")
+    parser.add_argument("--out", type=Path, help="also write the tables here")
+
+
+def chosen(args: argparse.Namespace) -> dict[str, Run]:
+    """The trackers that the options ask for, by their names in the tables."""
+    texts = list(args.tracker or lockon.list_models(shipped=True))
+    if not args.only_ours:
+        texts += ["still", "opencv-mil"]
+        texts += ["opencv-csrt"] if hasattr(cv2, "TrackerCSRT_create") else []  # in opencv-contrib alone
+        texts += [f"opencv-nano={args.rivals}"] if args.rivals is not None else []
+    entrants = [open_tracker(text) for text in texts]
+    return {entrant.name: timed(entrant) for entrant in entrants}
+
+
+def timed(entrant: Entrant) -> Run:
+    """A tracker, to be called with frames and the first box."""
+    return lambda frames, box: one_pass(entrant.steps, frames, box, len(frames))
+
+
+def report(what: str, tables: str, out: Path | None) -> None:
+    """Prints tables under a line that says what was measured with which versions, and writes both where asked."""
+    text = f"{what}; PyTorch {torch.__version__}, OpenCV {cv2.__version__}, {torch.get_num_threads()} threads, "
+    text += f"{platform.processor() or platform.machine()}\n\n{tables}"
+    print(text)
+    if out is not None:
+        out.write_text(text + "\n")
+
+
+def per_second(frames: float, seconds: float, name: str) -> str:
+    """Frames per second as a cell of a table."""
+    return "-" if name == "still" else f"{frames / seconds:.0f}"
 
 
 def main() -> None:

@@ -193,7 +193,7 @@ def _open_opencv(name: str, given: Path | None) -> Entrant:
         for parameter, file in files.items():
             setattr(params, parameter, str(file))
         arguments.append(params)
-    config = {"tracker": name, "weights": _digests(list(files.values())), "opencv": cv2.__version__}
+    config = {"tracker": name, "weights": _digests(list(files.values()))}
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)  # not what its new engine lacks, with each track
     steps = _opencv_steps(lambda: create(*arguments), scored=bool(files))
     with _opencv_errors(f"{name}: cannot use {given}"):

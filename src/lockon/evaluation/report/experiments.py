@@ -97,7 +97,8 @@ def _supervised(folder: Path, benchmark: Benchmark, sequences: Rows[Sequence]) -
         failures = np.array([scores.sequence_failures[name].mean() for name in scores.names])
         by_sequence = {"failures": failures, "A": scores.sequence_accuracy}
         found[toolkit] = VotScores(numbers, _over_frames(scores.curve), by_sequence, scores.tags)
-        overlaps = {name: rows[0] for name, rows in scores.overlaps.items()}  # the VOT toolkit's have all frames
+        if toolkit == "vot":  # pysot's lack the frames that do not count
+            overlaps = {name: rows[0] for name, rows in scores.overlaps.items()}
     answers = {name: own[0] for name, own in runs.items()}
     for name, own in answers.items():
         overlaps[name] = np.where([answer == NOTHING for answer in own], np.nan, overlaps[name])
@@ -131,7 +132,8 @@ def _longterm(folder: Path, benchmark: Benchmark, sequences: Rows[Sequence]) -> 
         both = np.maximum(precision + recall, np.finfo(float).tiny)
         by_sequence = {"F": 2 * precision * recall / both, "Pr": precision, "Re": recall}
         found[toolkit] = VotScores(numbers, (scores.recall_curve, scores.precision_curve), by_sequence)
-        overlaps = scores.overlaps
+        if toolkit == "vot":
+            overlaps = scores.overlaps
     answers = {name: own.regions for name, own in runs.items()}
     return Scored(found, answers, {s.name: _seen(s, answers[s.name], overlaps[s.name]) for s in sequences})
 
