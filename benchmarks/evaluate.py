@@ -20,7 +20,7 @@ import lockon
 from lockon.boxes import Box, parse_box
 from lockon.evaluation.runner import Lane, follow
 from lockon.evaluation.trackers import Entrant, Steps
-from lockon.frames import open_frames
+from lockon.video import open_frames
 
 ASSETS = resources.files("lockon") / "assets"
 

@@ -30,8 +30,8 @@ import torch
 
 import lockon
 from lockon.boxes import parse_box
-from lockon.frames import VideoWriter, open_frames, read_ahead
 from lockon.track import TrackWriter, fastest_threads, follow
+from lockon.video import VideoWriter, open_frames, read_ahead
 
 ASSETS = Path(lockon.__file__).parent / "assets"
 STAGES = ("decode", "crop", "network", "resolve", "write")

@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 import psutil
 
-from lockon.frames import VideoWriter
+from lockon.video import VideoWriter
 
 
 def make_video(path: Path, frames: int) -> tuple[float, float, float, float]:

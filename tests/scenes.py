@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from lockon.boxes import Box
-from lockon.frames import VideoWriter
+from lockon.video import VideoWriter
 
 WIDTH, HEIGHT = 160, 120
 

@@ -21,7 +21,7 @@ import torch
 
 import lockon
 import lockon.cli
-from lockon.frames import open_frames
+from lockon.video import open_frames
 from lockon.weights import save_weights
 from tests import scenes
 
@@ -383,7 +383,7 @@ def test_a_camera_that_is_unplugged_keeps_what_came_before(
         def release(self) -> None:
             pass
 
-    monkeypatch.setattr("lockon.frames._open_capture", lambda index: Camera())
+    monkeypatch.setattr("lockon.video.camera._open_capture", lambda index: Camera())
     ran = command("track", "0", "--box", BOX, "--out", tmp_path / "out")
     assert ran.code == 1
     assert "camera 0 stopped after frame 3" in ran.err

@@ -4,9 +4,9 @@ from pathlib import Path
 import numpy as np
 
 from lockon.drawing import draw_results
-from lockon.frames import Frame
 from lockon.track import Tracked, TrackWriter
 from lockon.tracker import Result
+from lockon.video import Frame
 
 GREY = np.full((120, 160, 3), 100, np.uint8)
 

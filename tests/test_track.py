@@ -7,9 +7,9 @@ import torch
 
 import lockon
 from lockon.errors import FrameError, OutputError
-from lockon.frames import Frame, open_frames
 from lockon.track import TrackWriter, fastest_threads, follow
 from lockon.tracker import Result, Tracker
+from lockon.video import Frame, open_frames
 from tests import scenes
 from tests.test_tracker import small_tracker
 

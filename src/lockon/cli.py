@@ -23,7 +23,6 @@ from rich.table import Table
 from lockon import __version__, cli_eval, cli_report, cli_vot
 from lockon.boxes import Box, check_box, parse_box
 from lockon.errors import BoxError, LockonError, ModelError
-from lockon.frames import FrameSource, open_frames, read_ahead
 from lockon.models import MODELS
 from lockon.registry import DEFAULT, closest, find_device, list_models
 from lockon.registry import average as average_weights
@@ -46,6 +45,7 @@ from lockon.terminal import (
 from lockon.track import TrackWriter, follow, load_tracker
 from lockon.tracker import Result, Tracker
 from lockon.training.logs import Event, Validation
+from lockon.video import FrameSource, open_frames, read_ahead
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 

@@ -16,9 +16,9 @@ import torch
 from lockon.boxes import Box
 from lockon.drawing import draw_results
 from lockon.errors import OutputError
-from lockon.frames import Frame, VideoWriter, open_frames, read_ahead
 from lockon.registry import DEFAULT, load
 from lockon.tracker import Boxes, Result, Tracker
+from lockon.video import Frame, VideoWriter, open_frames, read_ahead
 
 
 class Tracked(NamedTuple):

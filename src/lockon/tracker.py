@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from lockon.boxes import Box, Polygon, check_box
 from lockon.crops import BLACK, CropSpec, Patch, Window, crop, mean_colour
 from lockon.errors import BoxError
-from lockon.frames import as_rgb
+from lockon.pictures import as_rgb
 
 
 @dataclass(frozen=True)

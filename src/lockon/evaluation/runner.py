@@ -27,8 +27,8 @@ from lockon.errors import LockonError
 from lockon.evaluation.results import Claim, is_complete, open_folder, write_trace
 from lockon.evaluation.sequences import Benchmark, Trace
 from lockon.evaluation.trackers import Entrant, Steps, open_tracker
-from lockon.frames import ahead
 from lockon.tracker import Result
+from lockon.video import ahead
 
 PATIENCE = 0.2  # seconds between two looks at sequences that other runs work on
 

@@ -8,8 +8,8 @@ function under ``@source`` and import it below.
 from lockon.data.sources import coco, det, folders, got10k, lasot, trackingnet, vid, youtube_bb, youtube_vos
 from lockon.data.sources.base import Masks, Shot, Source, Still, Track
 from lockon.data.sources.folders import read_clips, read_images
-from lockon.data.sources.pictures import Frames, NumberedFrames, PictureFile, decode
 from lockon.data.sources.registry import SOURCES, SourceInfo, read_source, read_sources, source
+from lockon.pictures import Frames, NumberedFrames, PictureFile, decode
 
 __all__ = [
     "SOURCES",

@@ -9,8 +9,8 @@ from typing import Protocol
 import numpy as np
 
 from lockon.boxes import Box
-from lockon.data.sources.pictures import Frames, PictureFile
 from lockon.errors import PictureError
+from lockon.pictures import Frames, PictureFile
 
 
 @dataclass(frozen=True)

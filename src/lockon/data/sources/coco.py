@@ -14,9 +14,9 @@ import numpy as np
 
 from lockon.data.sources.base import Source, Still
 from lockon.data.sources.layout import Layout, drop_unusable
-from lockon.data.sources.pictures import PictureFile
 from lockon.data.sources.registry import source
 from lockon.errors import DataError
+from lockon.pictures import PictureFile
 
 EXPECTED = "annotations/instances_train2017.json and train2017/000000000009.jpg and so on (val2017 likewise)"
 

@@ -11,9 +11,9 @@ import numpy as np
 from lockon.data.sources.base import Source, Still
 from lockon.data.sources.imagenet import read_xml
 from lockon.data.sources.layout import Layout, drop_unusable, lister
-from lockon.data.sources.pictures import PictureFile
 from lockon.data.sources.registry import source
 from lockon.errors import DataError
+from lockon.pictures import PictureFile
 
 EXPECTED = "Annotations/DET/train/.../NAME.xml and Data/DET/train/.../NAME.JPEG (val likewise)"
 

@@ -28,9 +28,9 @@ import numpy as np
 
 from lockon.data.sources.base import Masks, Source, Still, Track
 from lockon.data.sources.layout import drop_unusable
-from lockon.data.sources.pictures import PictureFile
 from lockon.data.sources.registry import source
 from lockon.errors import DataError
+from lockon.pictures import PictureFile
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 ANNOTATIONS = "annotations.jsonl"

@@ -11,9 +11,9 @@ import numpy as np
 from lockon.annotations import read_boxes, read_flags, read_text
 from lockon.data.sources.base import Source, Track
 from lockon.data.sources.layout import Layout, check_ends, drop_unusable, read_list
-from lockon.data.sources.pictures import NumberedFrames
 from lockon.data.sources.registry import source
 from lockon.errors import DataError
+from lockon.pictures import NumberedFrames
 from lockon.registry import closest
 
 EXPECTED = (

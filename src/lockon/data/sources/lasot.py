@@ -10,8 +10,8 @@ import numpy as np
 from lockon.annotations import read_boxes, read_flags, read_text
 from lockon.data.sources.base import Source, Track
 from lockon.data.sources.layout import Layout, check_ends, drop_unusable, read_list
-from lockon.data.sources.pictures import NumberedFrames
 from lockon.data.sources.registry import source
+from lockon.pictures import NumberedFrames
 
 EXPECTED = (
     "training_set.txt (testing_set.txt), and for each of its lines, such as airplane-1, a folder airplane/airplane-1 "

@@ -13,9 +13,9 @@ from typing import TypeVar
 import numpy as np
 
 from lockon.annotations import read_text, short
-from lockon.data.sources.pictures import Frames
 from lockon.data.sources.registry import unknown_part
 from lockon.errors import DataError
+from lockon.pictures import Frames
 
 Item = TypeVar("Item")
 Made = TypeVar("Made")

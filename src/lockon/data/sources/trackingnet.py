@@ -11,9 +11,9 @@ import numpy as np
 from lockon.annotations import read_boxes
 from lockon.data.sources.base import Source, Track
 from lockon.data.sources.layout import Layout, check_ends, drop_unusable
-from lockon.data.sources.pictures import NumberedFrames
 from lockon.data.sources.registry import source
 from lockon.errors import DataError
+from lockon.pictures import NumberedFrames
 
 EXPECTED = "TRAIN_0 to TRAIN_11, each with anno/VIDEO.txt and, unpacked, frames/VIDEO/0.jpg, 1.jpg and so on"
 EVERY = 30

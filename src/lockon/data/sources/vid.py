@@ -12,8 +12,8 @@ import numpy as np
 from lockon.data.sources.base import Source, Track
 from lockon.data.sources.imagenet import Target, read_xml
 from lockon.data.sources.layout import Layout, check_ends, drop_unusable
-from lockon.data.sources.pictures import NumberedFrames
 from lockon.data.sources.registry import source
+from lockon.pictures import NumberedFrames
 
 EXPECTED = (
     "Annotations/VID/train/.../VIDEO/000000.xml and so on, and Data/VID/train/.../VIDEO/000000.JPEG (val likewise)"

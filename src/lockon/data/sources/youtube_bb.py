@@ -11,9 +11,9 @@ import numpy as np
 
 from lockon.data.sources.base import Source, Track
 from lockon.data.sources.layout import Layout, drop_unusable, lister
-from lockon.data.sources.pictures import NumberedFrames
 from lockon.data.sources.registry import source
 from lockon.errors import DataError
+from lockon.pictures import NumberedFrames
 
 EXPECTED = (
     "yt_bb_detection_train.csv (or youtube_boundingboxes_detection_train.csv) and "

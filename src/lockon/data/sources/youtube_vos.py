@@ -13,9 +13,9 @@ import numpy as np
 from lockon.annotations import read_text
 from lockon.data.sources.base import Source, Track
 from lockon.data.sources.layout import Layout, check_ends
-from lockon.data.sources.pictures import NumberedFrames
 from lockon.data.sources.registry import source
 from lockon.errors import DataError
+from lockon.pictures import NumberedFrames
 
 EXPECTED = "train/meta.json, train/JPEGImages/VIDEO/00000.jpg and so on, train/Annotations/VIDEO/00000.png and so on"
 

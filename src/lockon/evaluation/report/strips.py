@@ -11,12 +11,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from lockon.data.sources.pictures import PictureFile
 from lockon.errors import DataError
 from lockon.evaluation.metrics import Array
 from lockon.evaluation.regions import FAILED, NOTHING, Mask, Polygon, Rectangle, Region
 from lockon.evaluation.report.comparison import Comparison
 from lockon.evaluation.sequences import Sequence
+from lockon.pictures import PictureFile
 
 FRAMES = 6
 HEIGHT = 168  # of a picture in pixels

@@ -23,9 +23,10 @@ import numpy as np
 import pytest
 import torch
 
-import lockon.frames
+import lockon
 from lockon.errors import BoxError, FrameError, LockonError, OutputError, SourceError
-from lockon.frames import CameraSource, Frame, Image, VideoWriter, as_rgb, natural_key, open_frames, read_ahead
+from lockon.pictures import IMAGE_SUFFIXES, Image, as_rgb, natural_key
+from lockon.video import CameraSource, Frame, VideoWriter, camera, container, open_frames, read_ahead
 
 SIZE = (96, 64)
 COUNT = 24
@@ -157,10 +158,13 @@ def test_a_frame_error_survives_pickling_between_processes() -> None:
     assert (str(error), error.index) == ("clip.mp4: damaged", 7)
 
 
-def test_frames_needs_no_other_room_than_errors() -> None:
-    tree = ast.parse(Path(lockon.frames.__file__).read_text())
-    imported = [node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module]
-    assert [module for module in imported if module.startswith("lockon")] == ["lockon.errors"]
+def test_video_needs_no_other_rooms_than_pictures_and_errors() -> None:
+    imported = set()
+    for file in Path(camera.__file__).parent.glob("*.py"):
+        nodes = ast.walk(ast.parse(file.read_text()))
+        imported |= {node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module}
+    others = {module for module in imported if module.startswith("lockon") and not module.startswith("lockon.video")}
+    assert others == {"lockon.errors", "lockon.pictures"}
 
 
 # natural_key and as_rgb ------------------------------------------------------------------------------------------
@@ -260,13 +264,13 @@ def test_start_and_end_are_exact(clips: Path, name: str, start: int, end: int | 
 
 
 def test_skipped_frames_are_not_converted(clips: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    upright, converted = lockon.frames._upright, []
+    upright, converted = container._upright, []
 
     def convert(frame: Any) -> Image:
         converted.append(frame)
         return upright(frame)
 
-    monkeypatch.setattr(lockon.frames, "_upright", convert)
+    monkeypatch.setattr(container, "_upright", convert)
     assert len(list(open_frames(clips / "clip.mp4", start=20))) == len(converted) == 4
 
 
@@ -535,7 +539,7 @@ def test_a_folder_named_like_a_camera_is_a_folder(images: Path, monkeypatch: pyt
     assert open_frames("0001").name == "0001"
 
 
-@pytest.mark.parametrize("suffix", lockon.frames.IMAGE_SUFFIXES)
+@pytest.mark.parametrize("suffix", IMAGE_SUFFIXES)
 def test_every_image_suffix_is_read(tmp_path: Path, suffix: str) -> None:
     pixels = grey(4)[..., 0] if suffix == ".pgm" else grey(4)
     _, data = cv2.imencode(suffix, pixels)
@@ -618,7 +622,7 @@ def cameras(monkeypatch: pytest.MonkeyPatch) -> list[FakeCapture]:
         opened.append(FakeCapture(index))
         return opened[-1]
 
-    monkeypatch.setattr(lockon.frames, "_open_capture", capture)
+    monkeypatch.setattr(camera, "_open_capture", capture)
     return opened
 
 
@@ -664,7 +668,7 @@ def test_a_camera_stops_at_end(cameras: list[FakeCapture]) -> None:
 
 
 def test_a_camera_that_gives_nothing_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lockon.frames, "_open_capture", partial(FakeCapture, frames=0))
+    monkeypatch.setattr(camera, "_open_capture", partial(FakeCapture, frames=0))
     with pytest.raises(FrameError, match="camera 7 gives no frames"):
         open_frames(7)
 
@@ -800,13 +804,13 @@ def write_two_and_fail(out: VideoWriter) -> None:
 
 
 def in_child(code: str, *arguments: object) -> subprocess.CompletedProcess[str]:
-    """Run code that kills or cripples its process, with an empty `lockon` around `frames`, which loads faster."""
+    """Run code that kills or cripples its process, with an empty `lockon` around `video`, which loads faster."""
     setup = f"""
 import os, resource, signal, sys, types
 import numpy as np
 lockon = sys.modules["lockon"] = types.ModuleType("lockon")
-lockon.__path__ = [{str(Path(lockon.frames.__file__).parent)!r}]
-from lockon.frames import VideoWriter
+lockon.__path__ = [{str(Path(lockon.__file__).parent)!r}]
+from lockon.video.writer import VideoWriter
 """
     command = [sys.executable, "-c", setup + code, *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
