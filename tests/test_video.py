@@ -266,7 +266,7 @@ def test_start_and_end_are_exact(clips: Path, name: str, start: int, end: int | 
 def test_skipped_frames_are_not_converted(clips: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     upright, converted = container._upright, []
 
-    def convert(frame: Any) -> Image:
+    def convert(frame: Any) -> tuple[Image, str]:
         converted.append(frame)
         return upright(frame)
 

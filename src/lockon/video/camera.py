@@ -9,12 +9,16 @@ from typing import Any
 import cv2
 
 from lockon.errors import FrameError, SourceError
-from lockon.pictures import from_bgr
+from lockon.pictures import Image, from_bgr
 from lockon.video.source import NOMINAL_FPS, FrameSource, RawFrames
 
 
 def _open_capture(index: int) -> Any:
     return cv2.VideoCapture(index)
+
+
+def _picture(bgr: Any) -> tuple[Image, str]:
+    return from_bgr(bgr), ""
 
 
 class CameraSource(FrameSource):
@@ -39,7 +43,7 @@ class CameraSource(FrameSource):
                     break
                 now = monotonic()
                 origin = now if origin is None else origin
-                yield now - origin, partial(from_bgr, bgr)
+                yield now - origin, partial(_picture, bgr)
         finally:
             self._capture.release()
         state = f"stopped after frame {self._count - 1}" if self._count else "gives no frames"

@@ -187,11 +187,11 @@ def _promise(container: InputContainer, stream: VideoStream) -> tuple[int | None
     return None, seconds if len(container.streams) == 1 else None
 
 
-def _upright(frame: VideoFrame) -> Image:
+def _upright(frame: VideoFrame) -> tuple[Image, str]:
     image = cast(Image, frame.to_ndarray(format="rgb24"))
     if frame.format.name == "rgb24":  # not converted, so still the decoder's own memory
         image = image.copy()
-    return np.ascontiguousarray(np.rot90(image, round(frame.rotation / 90)))  # both counter-clockwise
+    return np.ascontiguousarray(np.rot90(image, round(frame.rotation / 90))), ""  # both counter-clockwise
 
 
 def reason(error: BaseException) -> str:

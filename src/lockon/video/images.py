@@ -26,7 +26,7 @@ class ImageSource(FrameSource):
             yield index / self.fps, partial(_load_image, file, index)
 
 
-def _load_image(file: Path, index: int) -> Image:
+def _load_image(file: Path, index: int) -> tuple[Image, str]:
     try:
         data = np.fromfile(file, np.uint8)  # and not imread, which fails on non-Latin paths under Windows
         image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None  # 16 bit and alpha are reduced
@@ -34,4 +34,4 @@ def _load_image(file: Path, index: int) -> Image:
         raise FrameError(f"{file}: frame {index} cannot be read, {reason(error)}", index) from error
     if image is None:
         raise FrameError(f"{file}: frame {index} cannot be read, it is empty, cut or no image", index)
-    return from_bgr(image)
+    return from_bgr(image), ""

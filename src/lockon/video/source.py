@@ -13,16 +13,24 @@ from lockon.errors import SourceError
 from lockon.pictures import Image
 
 T = TypeVar("T")
-RawFrames = Generator[tuple[float, Callable[[], Image]], None, None]
+RawFrames = Generator[tuple[float, Callable[[], tuple[Image, str]]], None, None]
 NOMINAL_FPS = 30.0  # where a source does not say
 
 
 class Frame(NamedTuple):
-    """One frame: its 0-based number in the source, its image, its seconds since the source's first frame."""
+    """One frame of a source.
+
+    Attributes:
+        index: its number in the source, counted from 0.
+        image: (height, width, 3) uint8 RGB.
+        time: seconds since the source's first frame.
+        fault: why the picture may not show what was recorded, in a few words; empty where nothing is known against it.
+    """
 
     index: int  # type: ignore[assignment]  # hides tuple.index, which nobody needs here
     image: Image
     time: float
+    fault: str = ""
 
 
 class FrameSource(ABC):
@@ -30,6 +38,8 @@ class FrameSource(ABC):
 
     `name` suits an output file; `size` is (width, height) of the first frame, upright; `fps` is nominal;
     `length` is the number of frames to come, as known when opened, else None; a `live` source does not wait.
+    `notes` are remarks for the user about the source as a whole, a few lines that come up while it is read: a clock
+    that started anew, a range of grey levels that was stretched, streams that were left out.
     Raises FrameError at a fault, after every good frame before it.
     """
 
@@ -38,6 +48,7 @@ class FrameSource(ABC):
     def __init__(self, place: str, name: str, fps: float, total: int | None, start: int, end: int | None) -> None:
         self.name, self.fps, self._place = name, fps, place
         self.length = None if total is None else max(min(total, end or total) - start, 0)
+        self.notes: list[str] = []
         self._count = 0  # frames read so far, skipped ones too: the number of the next one
         self._raw = self._read()
         self._kept = self._keep(start, end)
@@ -54,14 +65,15 @@ class FrameSource(ABC):
 
     @abstractmethod
     def _read(self) -> RawFrames:
-        """Every frame as (seconds, call that makes the image); of skipped frames no image is made."""
+        """Every frame as (seconds, call that makes its image and fault); of skipped frames no image is made."""
 
     def _keep(self, start: int, end: int | None) -> Iterator[Frame]:
-        for time, image in islice(self._raw, end):
+        for time, make in islice(self._raw, end):
             index = self._count
             self._count += 1
             if index >= start:
-                yield Frame(index, image(), time)
+                image, fault = make()
+                yield Frame(index, image, time, fault)
 
     def __iter__(self) -> Self:
         return self
