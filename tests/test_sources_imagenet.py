@@ -117,7 +117,7 @@ def test_coco_is_stills_with_masks_and_without_crowds(tmp_path: Path, capsys: py
     write_coco(tmp_path)
     source = read_source("coco", [str(tmp_path)])
     one, two = source.stills
-    assert source.dropped == {"outside the picture": 1}
+    assert source.dropped == {"outside the picture": 1, "crowd": 1, "pictures without annotations": 1}
     assert len(one.boxes) == 2
     shot = one.shot(1)
     assert shot.box == BOX
@@ -140,6 +140,6 @@ def test_a_half_copied_coco_is_named(tmp_path: Path) -> None:
 
 
 def test_coco_without_pycocotools_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "pycocotools.coco", None)
+    monkeypatch.setitem(sys.modules, "pycocotools.mask", None)
     with pytest.raises(DataError, match=r"pip install 'lockon\[coco\]'"):
         read_source("coco", [str(tmp_path)])

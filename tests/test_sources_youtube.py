@@ -110,7 +110,7 @@ def test_a_half_copied_youtube_vos_is_named_video_by_video(tmp_path: Path) -> No
     with pytest.raises(DataError, match=r"1 of 1 sequences .*Annotations/0a/00010.png is annotated but missing"):
         read_source("youtube-vos", [str(tmp_path)])
     (tmp_path / "train/meta.json").write_text('{"videos": {"0a"')
-    with pytest.raises(DataError, match=r"meta.json cannot be read, perhaps half copied"):
+    with pytest.raises(DataError, match=r"train/meta.json is not JSON, perhaps half copied"):
         read_source("youtube-vos", [str(tmp_path)])
 
 
