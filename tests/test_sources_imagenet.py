@@ -1,6 +1,7 @@
 """ImageNet VID and DET, and COCO: several objects per picture. Miniatures in the published layout."""
 
 import json
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -65,6 +66,58 @@ def test_a_half_copied_vid_is_named_video_by_video(tmp_path: Path) -> None:
     (video / "000002.xml").write_text("<annotation><object>")
     with pytest.raises(DataError, match=r"video0/000002.xml is not an annotation"):
         read_source("vid", [str(tmp_path)])
+
+
+GOOD = xml((BOX, 0, False))
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (GOOD.replace("<xmax>67</xmax>", ""), "a object without bndbox/xmax"),
+        (GOOD.replace("<xmax>67</xmax>", "<xmax></xmax>"), "bndbox/xmax is '', not a number of pixels"),
+        (GOOD.replace("<xmax>67</xmax>", "<xmax>1_0</xmax>"), "bndbox/xmax is '1_0', not a number of pixels"),
+        (GOOD.replace("<xmax>67</xmax>", "<xmax>nan</xmax>"), "bndbox/xmax is 'nan', not a number of pixels"),
+        (GOOD.replace("<xmax>67</xmax>", "<xmax>1e99</xmax>"), "bndbox/xmax is '1e99', not a number of pixels"),
+        (GOOD.replace("size", "shape"), "a annotation without size/width"),
+        (GOOD.replace("<width>160", "<width>0"), "its size is 0 x 120 pixels"),
+        (GOOD.replace("<width>160", "<width>99999999"), "its size is 1e+08 x 120 pixels"),
+        ("", "is empty"),
+        ("not xml", "is not an annotation: syntax error"),
+        ('<!DOCTYPE a [<!ENTITY x "y">]>' + GOOD, "it declares entities"),
+        ('<!DOCTYPE a [<!ENTITY x SYSTEM "file:///etc/passwd">]><annotation>&x;</annotation>', "it declares entities"),
+        ("<annotation>&x;</annotation>", "undefined entity"),
+    ],
+)
+def test_what_is_wrong_in_an_annotation_is_named(text: str, says: str, tmp_path: Path) -> None:
+    write_vid(tmp_path)
+    (video,) = (tmp_path / "Annotations/VID/train").glob("*/*")
+    (video / "000002.xml").write_text(text)
+    with pytest.raises(DataError, match=f"video0/000002.xml .*{re.escape(says)}"):
+        read_source("vid", [str(tmp_path)])
+
+
+def test_a_file_of_vid_is_called_by_its_frame(tmp_path: Path) -> None:
+    write_vid(tmp_path)
+    (video,) = (tmp_path / "Annotations/VID/train").glob("*/*")
+    (video / "._000001.xml").write_text("what some systems leave behind")
+    assert len(read_source("vid", [str(tmp_path)]).tracks) == 2
+    for name in ("one.xml", "9999999999999999999999.xml"):
+        (video / name).write_text(GOOD)
+        with pytest.raises(DataError, match=f"video0/{name} is not called by the number of its frame"):
+            read_source("vid", [str(tmp_path)])
+        (video / name).unlink()
+
+
+def test_a_track_of_vid_has_the_frames_that_have_a_file(tmp_path: Path) -> None:
+    """A number far away takes no memory for the frames between."""
+    write_vid(tmp_path)
+    (video,) = (tmp_path / "Annotations/VID/train").glob("*/*")
+    (video / "999999999.xml").write_text(GOOD)
+    place = tmp_path / "Data/VID/train" / video.parent.name / "video0"
+    (place / "999999999.JPEG").write_bytes((place / "000004.JPEG").read_bytes())
+    disc = read_source("vid", [str(tmp_path)]).tracks[0]
+    assert [Path(frame.path).stem for frame in disc.frames] == ["000001", "000002", "000003", "000004", "999999999"]
 
 
 def write_det(root: Path) -> Path:
