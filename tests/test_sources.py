@@ -127,6 +127,16 @@ def test_a_box_outside_its_picture_is_an_error_of_that_picture(tmp_path: Path) -
         made.shot(3)
 
 
+def test_a_box_far_larger_than_its_picture_is_none(tmp_path: Path) -> None:
+    made = track(tmp_path / "a", box=(-9e5, -9e5, 2e6, 2e6))
+    with pytest.raises(PictureError, match=r"3.jpg: box -900000,-900000,2e\+06,2e\+06 is far larger than it"):
+        made.shot(3)
+    line = b'{"image": "a.jpg", "w": 160, "h": 120, "boxes": [[-9, -9, 1e8, 50], [34, 34, 33, 33]]}'
+    files = {"annotations.jsonl": line, "a.jpg": scenes.jpeg(scenes.picture()[0])}
+    source = read_source("images", [str(scenes.write_folder(tmp_path / "set", files))])
+    assert source.dropped == {"far larger than the picture": 1}
+
+
 def broken_set(tmp_path: Path) -> PairDataset:
     """One picture of three cannot be read."""
     files = scenes.image_set() | {"images/1.jpg": b"broken"}
@@ -229,7 +239,7 @@ def test_tracks_that_are_never_drawn_are_told(tmp_path: Path, caplog: pytest.Log
     once = Source("clips", tracks=[track(tmp_path / "a", frames=1), track(tmp_path / "b")])
     sampler = PairSampler([once], PairConfig(), TEMPLATE, SEARCH)
     assert len(sampler.tracks) == 1
-    assert "clips: 2 tracks: 1 tracks show their target in less than two frames, and are not drawn" in caplog.text
+    assert "clips: 2 tracks: 1 tracks show their target in fewer than two frames, and are not drawn" in caplog.text
 
 
 def test_data_of_absent_targets_alone_is_an_error(tmp_path: Path) -> None:

@@ -74,12 +74,12 @@ GOOD = xml((BOX, 0, False))
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        (GOOD.replace("<xmax>67</xmax>", ""), "a object without bndbox/xmax"),
+        (GOOD.replace("<xmax>67</xmax>", ""), "object has no bndbox/xmax"),
         (GOOD.replace("<xmax>67</xmax>", "<xmax></xmax>"), "bndbox/xmax is '', not a number of pixels"),
         (GOOD.replace("<xmax>67</xmax>", "<xmax>1_0</xmax>"), "bndbox/xmax is '1_0', not a number of pixels"),
         (GOOD.replace("<xmax>67</xmax>", "<xmax>nan</xmax>"), "bndbox/xmax is 'nan', not a number of pixels"),
         (GOOD.replace("<xmax>67</xmax>", "<xmax>1e99</xmax>"), "bndbox/xmax is '1e99', not a number of pixels"),
-        (GOOD.replace("size", "shape"), "a annotation without size/width"),
+        (GOOD.replace("size", "shape"), "annotation has no size/width"),
         (GOOD.replace("<width>160", "<width>0"), "its size is 0 x 120 pixels"),
         (GOOD.replace("<width>160", "<width>99999999"), "its size is 1e+08 x 120 pixels"),
         ("", "is empty"),

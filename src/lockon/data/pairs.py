@@ -250,7 +250,7 @@ def _drawable(sources: Sequence[Source], smallest: float) -> list[Source]:
     for source in sources:
         tracks = [track for track in source.tracks if track.visible.sum() > 1]
         if left_out := len(source.tracks) - len(tracks):
-            log.warning("%s: %d tracks show their target in less than two frames, and are not drawn", source, left_out)
+            log.warning("%s: %d tracks show their target in fewer than two frames, and are not drawn", source, left_out)
         boxes = sum(len(still.boxes) for still in source.stills)
         if boxes and not tracks and not any(_large(still, smallest).any() for still in source.stills):
             raise DataError(

@@ -12,6 +12,7 @@ from lockon.boxes import Box
 from lockon.errors import PictureError
 from lockon.pictures import Frames, PictureFile
 
+LARGER = 10  # times the picture is the most that a box may be
 THINGS = ("annotations", "files", "masks", "pictures", "videos")  # what else than boxes can be left out
 
 
@@ -148,6 +149,8 @@ def _shot(
     x, y, w, h = (box * (width, height, width, height) if relative else box).tolist()
     if not (x < width and y < height and x + w > 0 and y + h > 0):
         raise PictureError(f"{picture}: box {x:g},{y:g},{w:g},{h:g} lies outside it ({width} x {height} pixels)")
+    if max(w, h) > LARGER * max(width, height):  # a crop around it would take memory without end
+        raise PictureError(f"{picture}: box {x:g},{y:g},{w:g},{h:g} is far larger than it ({width} x {height} pixels)")
     return Shot(image, (x, y, w, h), mask)
 
 

@@ -57,7 +57,7 @@ def _target(node: ElementTree.Element, name: str) -> Target:
 def _number(node: ElementTree.Element, tag: str, name: str) -> float:
     text = node.findtext(tag)
     if text is None:
-        raise DataError(f"{name} is not an annotation: a {node.tag} without {tag}")
+        raise DataError(f"{name} is not an annotation: {node.tag} has no {tag}")
     value = number_of(text)
     if not is_number(value):
         raise DataError(f"{name} is not an annotation: {tag} is {text.strip()[:40]!r}, not a number of pixels")

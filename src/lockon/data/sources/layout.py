@@ -13,6 +13,7 @@ from typing import TypeVar
 import numpy as np
 
 from lockon.annotations import read_names, short
+from lockon.data.sources.base import LARGER
 from lockon.data.sources.registry import unknown_part
 from lockon.errors import DataError, first_few
 from lockon.pictures import Frames
@@ -126,7 +127,8 @@ def drop_unusable(
 ) -> np.ndarray:
     """Boxes with NaN in place of those that cannot be used.
 
-    A box is dropped if it is not finite, has a negative size or no area, or no part of it lies in the picture.
+    A box is dropped if it is not finite, has a negative size or no area, is far larger than the picture, or
+    no part of it lies in there.
 
     Args:
         boxes: (N, 4) x, y, w, h; changed in place.
@@ -140,6 +142,7 @@ def drop_unusable(
         "not finite": ~np.isfinite(boxes).all(1),
         "negative size": (w < 0) | (h < 0),
         "empty": (w == 0) | (h == 0),
+        "far larger than the picture": np.maximum(w, h) > LARGER * max(right, bottom),
         "outside the picture": (x >= right) | (y >= bottom) | (x + w <= 0) | (y + h <= 0),
     }
     unusable = np.zeros(len(boxes), bool)
