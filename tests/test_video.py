@@ -22,7 +22,7 @@ import torch
 from lockon.errors import BoxError, FrameError, LockonError, OutputError, SourceError
 from lockon.pictures import IMAGE_SUFFIXES, Image, as_rgb, natural_key
 from lockon.video import CameraSource, Frame, camera, container, open_frames, read_ahead
-from tests.clips import COUNT, SIZE, grey, numbers
+from tests.clips import COUNT, SIZE, grey, noisy, numbers
 
 # Three B-frames after each P-frame: decoding order differs from the order of time.
 B_FRAMES = {"x264-params": "bframes=3:b-adapt=0:scenecut=0:keyint=12:min-keyint=12"}
@@ -37,12 +37,6 @@ CLIPS = {
     "vp8.webm": ("libvpx", {"auto-alt-ref": "1", "lag-in-frames": "10"}),
     "vp9.webm": ("libvpx-vp9", {"cpu-used": "8"}),
 }
-
-
-def noisy(number: int, size: tuple[int, int] = SIZE) -> Image:
-    """Grey with grain, which takes bytes: something to cut and to damage."""
-    grain = np.random.default_rng(number).integers(-9, 10, (size[1], size[0], 3))
-    return (grey(number, size) + grain).astype(np.uint8)
 
 
 def encode(

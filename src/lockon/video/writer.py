@@ -32,7 +32,8 @@ MOST_BLOCKS = 36_864  # of 16 x 16 pixels in a frame: 4096 x 2304
 MOST_BLOCKS_PER_SECOND = 2_073_600  # of level 5.2; players may refuse a file that says more of itself
 BLOCKS_PER_THREAD = 4096
 MAX_THREADS = 4
-KEY_FRAMES = (10, 250)  # the fewest and most frames from one to the next; between them it is a second
+KEY_FRAME_SECONDS = 2  # how far players go back when they seek
+KEY_FRAMES = (10, 250)  # the fewest and most frames from one to the next
 LONGEST_GAP = 6 * 3600 * TICKS  # between frames; players take the 32 bits of a frame's duration for signed
 PATIENCE = 4  # frames in a row whose time has gone by, until the source's clock is taken to have started anew
 LARGEST_ASPECT = 255
@@ -156,7 +157,7 @@ class VideoWriter:
         codec.time_base = Fraction(1, TICKS)
         fastest = MOST_BLOCKS_PER_SECOND // _blocks(*self._size)
         codec.framerate = Fraction(min(max(self.fps, 1), fastest)).limit_denominator(1001)
-        codec.gop_size = round(min(max(self.fps, KEY_FRAMES[0]), KEY_FRAMES[1]))
+        codec.gop_size = round(min(max(self.fps * KEY_FRAME_SECONDS, KEY_FRAMES[0]), KEY_FRAMES[1]))
         codec.max_b_frames = 0  # they come late, out of order
         codec.thread_count, codec.thread_type = _threads(self._size), "SLICE"  # whole frames in threads come late too
         if self._codec_name == "libx264":  # which otherwise waits for the next frame's time
