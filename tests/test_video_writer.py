@@ -39,8 +39,8 @@ def write(path: Path, pictures: Sequence[Image], times: Sequence[float] | None =
 def played(path: Path) -> list[Frame]:
     """The frames of a file to its end, as a player shows them: a fault is an error of PyAV's."""
     with av.open(str(path)) as container:
-        pictures = container.decode(video=0)
-        return [Frame(i, p.to_ndarray(format="rgb24"), float(p.time or 0)) for i, p in enumerate(pictures)]
+        shown: Iterator[tuple[int, Any]] = enumerate(container.decode(video=0))
+        return [Frame(number, picture.to_ndarray(format="rgb24"), float(picture.time)) for number, picture in shown]
 
 
 def boxes(path: Path) -> list[str]:
@@ -378,6 +378,7 @@ def test_every_frame_is_in_the_file_before_the_next_one_comes(
     slow_child.wait()
     frames = played(tmp_path / "killed.mp4")
     assert numbers(frames) == [i % 24 for i in range(count)]
+    assert numbers(list(open_frames(tmp_path / "killed.mp4"))) == [i % 24 for i in range(count)]
     assert [frame.time for frame in frames] == pytest.approx([i / 25 for i in range(count)])
 
 
@@ -590,7 +591,8 @@ def test_only_ordinary_files_are_replaced(tmp_path: Path, kind: str) -> None:
     if kind == "pipe":
         os.mkfifo(path)  # nobody reads it: opening it would wait for ever
     else:
-        path.symlink_to({"link": mine, "dangling link": tmp_path / "new", "link to a device": "/dev/full"}[kind])
+        targets = {"link": mine, "dangling link": tmp_path / "new", "link to a device": Path("/dev/full")}
+        path.symlink_to(targets[kind])
     with pytest.raises(OutputError, match=r"out\.mp4: cannot be written, it is a link, a device or a pipe"):
         VideoWriter(path, 25)
     assert mine.read_bytes() == b"my holidays"

@@ -15,7 +15,7 @@ from lockon.tracker import Result
 COLOURS = ((64, 220, 96), (255, 160, 32), (64, 160, 255), (240, 80, 200), (250, 230, 60), (60, 230, 230))
 LOST = (150, 150, 150)
 
-FARTHEST = 1e9  # pixels: what fits into OpenCV's integers, which draws lines from there as well as others
+FARTHEST = 2e9  # pixels: what fits into OpenCV's integers, which draws lines from there as well as others
 
 Point = tuple[float, float]
 Colour = tuple[int, int, int]
