@@ -373,6 +373,7 @@ def test_every_frame_is_in_the_file_before_the_next_one_comes(
         slow_child.stdin.flush()
         assert slow_child.stdout.readline() == f"{number}\n"
     while frames_in(tmp_path / "killed.mp4") < count:  # the encoder's thread needs a moment, but no other frame
+        assert slow_child.poll() is None
         time.sleep(0.01)
     slow_child.kill()
     slow_child.wait()
@@ -601,6 +602,8 @@ def test_only_ordinary_files_are_replaced(tmp_path: Path, kind: str) -> None:
 
 @pytest.mark.parametrize("device", ["/dev/full", "/dev/null"])
 def test_a_device_is_refused(device: str) -> None:
+    if not Path(device).exists():
+        pytest.skip(f"no {device} here")
     before = os.stat(device)
     with pytest.raises(OutputError, match="it is a link, a device or a pipe"):
         VideoWriter(device, 25)
