@@ -443,7 +443,7 @@ def silence(path: Path) -> None:
         ("sound.wav", silence, "not a video, it has no video stream"),
         ("none.h264", lambda path: path.write_bytes(b"\0\0\1\x09\x10" * 9), "frame|video"),
         ("none.avi", lambda path: encode(path, "mpeg4", times=[]), "has no frames"),
-        ("folder", lambda path: path.mkdir(), "folder: no images there; looked for .bmp .jpeg"),
+        ("folder", lambda path: path.mkdir(), r"folder: no images there; looked for \.apng \.avif \.bmp"),
     ],
 )
 def test_what_is_no_source_is_told_at_once(
@@ -518,8 +518,12 @@ def test_a_folder_named_like_a_camera_is_a_folder(images: Path, monkeypatch: pyt
 
 @pytest.mark.parametrize("suffix", IMAGE_SUFFIXES)
 def test_every_image_suffix_is_read(tmp_path: Path, suffix: str) -> None:
-    pixels = grey(4)[..., 0] if suffix == ".pgm" else grey(4)
-    _, data = cv2.imencode(suffix, pixels)
+    written = {".apng": ".png", ".jfif": ".jpg", ".pbm": ".pgm"}.get(suffix, suffix)  # what OpenCV can write
+    pixels = grey(4)[..., 0] if written == ".pgm" else grey(4)
+    floats = pixels.astype(np.float32) / 255
+    floats[0] = 0, 0, 0  # so that the floats span a part of [0, 1] and are not stretched
+    floats[1] = 1, 1, 1
+    _, data = cv2.imencode(written, floats if suffix in (".hdr", ".pfm") else pixels)
     (tmp_path / f"a{suffix.upper()}").write_bytes(data.tobytes())
     assert numbers(list(open_frames(tmp_path))) == [4]
 

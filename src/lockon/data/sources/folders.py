@@ -30,9 +30,8 @@ from lockon.data.sources.base import Masks, Source, Still, Track
 from lockon.data.sources.layout import drop_unusable
 from lockon.data.sources.registry import source
 from lockon.errors import DataError
-from lockon.pictures import PictureFile
+from lockon.pictures import IMAGE_SUFFIXES, PictureFile
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 ANNOTATIONS = "annotations.jsonl"
 OTHERS = "a file of annotations in JSON lines"
 Row = dict[str, Any]

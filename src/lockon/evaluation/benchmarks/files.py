@@ -12,8 +12,7 @@ from typing import Any
 from lockon.annotations import read_text, short
 from lockon.errors import DataError
 from lockon.evaluation.sequences import Array
-
-SUFFIXES = (".jpg", ".jpeg", ".png")
+from lockon.pictures import IMAGE_SUFFIXES
 
 
 @cache
@@ -41,7 +40,7 @@ def list_pictures(folder: Path) -> list[str]:
         names = os.listdir(folder)
     except OSError:
         raise DataError(f"{short(folder)} is missing, or no folder") from None
-    found = [name for name in names if name.lower().endswith(SUFFIXES) and not name.startswith(".")]
+    found = [name for name in names if name.lower().endswith(IMAGE_SUFFIXES) and not name.startswith(".")]
     if not found:
         raise DataError(f"{short(folder)} has no pictures")
     return found

@@ -14,6 +14,7 @@ from lockon.errors import DataError
 from lockon.evaluation.benchmarks.files import pictures, read_list, read_names
 from lockon.evaluation.regions import NOTHING, Code, Mask, Rectangle, enclosing_box, parse_region
 from lockon.evaluation.sequences import Array, Sequence
+from lockon.pictures import IMAGE_SUFFIXES
 
 PATTERN = re.compile(r"(.*)%0?(\d*)d(\.\w+)")
 
@@ -58,7 +59,7 @@ def _channel(folder: Path, properties: dict[str, str]) -> tuple[Path, str]:
     """Where the colour pictures are, and the pattern of their names; by a C format in the file ``sequence``."""
     default = "color" if (folder / "color").is_dir() else ""
     place = properties.get("channels.color", default).replace("\\", "/").rstrip("/")
-    if not place.endswith((".jpg", ".jpeg", ".png")):
+    if not place.lower().endswith(IMAGE_SUFFIXES):
         place = f"{place}/%08d.jpg"
     found = PATTERN.fullmatch(place.rpartition("/")[2])
     if not found:
