@@ -1,11 +1,14 @@
 # make track: set up, then track the target of the bundled clip.   make test: set up, then check and test.
+# make fuzz SEED=0: 500 damaged inputs and 20 kills of each verb, some twenty minutes.
 # make wheel: the package as a user of pip gets it.   make format: what can be mended by machine.
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: track test check format wheel clean
+SEED ?= 0
+
+.PHONY: track test check fuzz format wheel clean
 
 track: $(STAMP)
 	$(BIN)/lockon demo --out lockon-results
@@ -17,6 +20,9 @@ check: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+fuzz: $(STAMP)
+	$(BIN)/python -m tests.fuzz --seed $(SEED)
 
 format: $(STAMP)
 	$(BIN)/ruff check --fix .

@@ -158,7 +158,7 @@ def test_a_pipe_is_not_waited_for(file: Path) -> None:
     thread = threading.Thread(target=read, daemon=True)
     thread.start()
     thread.join(30)
-    assert said == ["set/seq/boxes.txt cannot be read: it is a folder, pipe or device, not a file"]
+    assert said == ["set/seq/boxes.txt cannot be read: it is a named pipe, not a file"]
 
 
 def test_a_list_has_names_line_by_line(file: Path) -> None:

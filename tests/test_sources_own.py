@@ -252,7 +252,7 @@ def test_pipes_are_no_files(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "set/annotations.jsonl")
     os.mkfifo(tmp_path / "pipe.tar")
     assert len(read_source("images", [str(tmp_path / "set")]).stills) == 1
-    with pytest.raises(DataError, match=r"pipe.tar: cannot read this data: it is a folder, pipe or device, not a tar"):
+    with pytest.raises(DataError, match=r"pipe.tar: cannot read this data: it is a named pipe, not a file"):
         read_source("images", [str(tmp_path / "*.tar")])
 
 

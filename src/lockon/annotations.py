@@ -6,8 +6,6 @@
 from __future__ import annotations
 
 import json
-import os
-import stat
 from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
@@ -19,6 +17,7 @@ from numpy.typing import NDArray
 from lockon.errors import DataError, LockonError
 from lockon.files import why
 from lockon.names import name_of
+from lockon.pictures import open_file
 
 BOX = "x,y,w,h"
 ABSENT = "where the target is absent, write nan,nan,nan,nan"
@@ -44,9 +43,8 @@ def read_bytes(path: Path, *, error: type[LockonError] = DataError) -> bytes:
         DataError: it is missing, cannot be read, or is a folder, pipe or device.
     """
     try:
-        if not stat.S_ISREG(os.stat(path).st_mode):
-            raise error(f"{short(path)} cannot be read: it is a folder, pipe or device, not a file")
-        return path.read_bytes()
+        with open_file(path) as file:
+            return file.read()
     except FileNotFoundError:
         raise error(f"{short(path)} is missing") from None
     except OSError as fault:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 import sys
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
-from functools import partial
 from importlib import resources
 from itertools import chain, islice
 from pathlib import Path
@@ -21,8 +20,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
 from lockon import __version__, cli_eval, cli_report, cli_vot
+from lockon.annotations import read_text
 from lockon.boxes import Box, check_box, parse_box
-from lockon.errors import BoxError, LockonError, ModelError
+from lockon.errors import BoxError, DataError, LockonError, ModelError
 from lockon.models import MODELS
 from lockon.registry import DEFAULT, closest, find_device, list_models
 from lockon.registry import average as average_weights
@@ -32,41 +32,59 @@ from lockon.summary import summarize
 from lockon.terminal import (
     BenchmarkOption,
     DeviceOption,
+    Ended,
     OutOption,
     QuietOption,
     ThreadsOption,
     TrackerOption,
     WeightsOption,
+    end_on_signals,
+    err_stream,
+    need_stdout,
+    out_stream,
     print_table,
     progress_bar,
+    say,
     stderr,
-    stdout,
+    warn,
 )
-from lockon.track import TrackWriter, follow, load_tracker
-from lockon.tracker import Result, Tracker
+from lockon.track import Tracked, TrackWriter, follow, load_tracker, output_name
+from lockon.tracker import Tracker
 from lockon.training.logs import Event, Validation
 from lockon.video import FrameSource, open_frames, read_ahead
+
+INTERRUPTED = 130  # exit code after Ctrl-C
+TOLD = 5  # faulty frames that are named one by one
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
 
 def main() -> None:
-    """Entry point: a LockonError becomes one line on stderr and exit code 1, Ctrl-C exit code 130."""
+    """Entry point: a LockonError becomes one line on stderr and exit code 1, a signal 128 + its number."""
+    end_on_signals()
     try:
         app()
     except LockonError as error:
-        stderr.print(f"lockon: {error}", markup=False)
+        warn(f"lockon: {error}")
         sys.exit(1)
-    except KeyboardInterrupt:
-        stderr.print("lockon: interrupted", markup=False)
-        sys.exit(130)
+    except Ended as ended:
+        warn(f"lockon: ended by {ended.signal}")
+        raise
+    except SystemExit as stop:  # Typer's answer to Ctrl-C
+        if stop.code == INTERRUPTED:
+            warn("lockon: interrupted")
+        raise
+    finally:
+        out_stream.flush()
+        err_stream.flush()
 
 
 @app.callback(invoke_without_command=True)
 def version(show: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
     """Transformer single-object visual tracking."""
     if show:
-        stdout.print(__version__)
+        say(__version__)
+        need_stdout()
         raise typer.Exit
 
 
@@ -83,6 +101,7 @@ def track(
     end: Annotated[int | None, typer.Option(help="Frame to stop before.")] = None,
     threads: ThreadsOption = None,
     every_frame_image: Annotated[bool, typer.Option(help="Also write every drawn frame as a JPEG.")] = False,
+    video: Annotated[bool, typer.Option("--video/--no-video", help="Write the drawn video.")] = True,
     benchmark: BenchmarkOption = None,
     quiet: QuietOption = False,
 ) -> None:
@@ -92,8 +111,11 @@ def track(
     """
     boxes = read_boxes(box or [], box_file)
     engine = load_tracker(tracker, weights, device, threads, benchmark)
+    place = source if "://" in source else Path(source).absolute()
+    inputs = [path for path in (source, box_file, weights) if path is not None]
     with open_frames(source, start, end) as frames:
-        run_track(frames, boxes, engine, out, every_frame_image, quiet)
+        outputs = Wanted(out, f"track {place}", inputs, every_frame_image, video)
+        run_track(frames, boxes, engine, outputs, quiet)
 
 
 @app.command()
@@ -111,7 +133,8 @@ def demo(
     assets = resources.files("lockon") / "assets"
     with resources.as_file(assets / "clip.mp4") as clip, open_frames(clip) as frames:
         first = parse_box((assets / "clip.txt").read_text().splitlines()[0])
-        run_track(frames, [first], load_tracker(tracker, None, device, threads), out, False, quiet)
+        engine = load_tracker(tracker, None, device, threads)
+        run_track(frames, [first], engine, Wanted(out, "demo"), quiet)
 
 
 @app.command()
@@ -125,6 +148,7 @@ def models(pattern: Annotated[str, typer.Argument(help="Shell pattern, such as '
         raise ModelError(f"no tracker is called {pattern!r}; {closest(pattern, MODELS)}")
     if names == [pattern]:
         print_model(pattern)
+        need_stdout()
         return
     table = Table("name", "parameters", "per frame", "template", "search", "weights", "paper", box=None)
     for name in names:
@@ -133,7 +157,8 @@ def models(pattern: Annotated[str, typer.Argument(help="Shell pattern, such as '
         counts = f"{parts[''].parameters / 1e6:.1f} M", f"{parts[''].frame / 1e9:.2f} G"
         table.add_row(name, *counts, *sizes, "shipped" if info.shipped else "-", info.paper)
     print_table(table)
-    stdout.print("per frame: multiply-adds for one target; lockon models NAME tells more of one")
+    say("per frame: multiply-adds for one target; lockon models NAME tells more of one")
+    need_stdout()
 
 
 @app.command()
@@ -152,7 +177,6 @@ def convert(
         return
     renamed = sum(MODELS[tracker].official_name(name) != name for name in found.tensors)
     numbers = sum(tensor.numel() for tensor in found.tensors.values())
-    say = partial(stdout.print, markup=False)
     say(f"{len(found.tensors)} tensors read, {renamed} of them renamed: {numbers / 1e6:.1f} M numbers")
     if found.ignored:
         say(f"left out: {', '.join(found.ignored)}")
@@ -174,7 +198,7 @@ def average(
     """
     average_weights(weights, tracker, out)
     if not quiet:
-        stdout.print(f"mean of {len(weights)} weights of {tracker}: {out}", markup=False)
+        say(f"mean of {len(weights)} weights of {tracker}: {out}")
 
 
 app.command("eval")(cli_eval.evaluate)
@@ -192,6 +216,7 @@ def list_recipes(show: bool) -> None:
         for name, build in sorted(RECIPES.items()):
             table.add_row(name, (build.__doc__ or "").strip().splitlines()[0])
         print_table(table)
+        need_stdout()
         raise typer.Exit
 
 
@@ -230,7 +255,8 @@ def train(
         with train_report(quiet) as report:
             paths = [loop.train(settings, sources, out, place, resume=resume, validate=validate, report=report)]
     if not quiet:
-        stdout.print("\n".join(map(str, paths)), markup=False)
+        for path in paths:
+            say(path)
 
 
 def read_boxes(texts: list[str], file: Path | None) -> list[Box]:
@@ -240,33 +266,38 @@ def read_boxes(texts: list[str], file: Path | None) -> list[Box]:
         BoxError: a text or line that is not a box, or a file that cannot be read.
     """
     boxes = [parse_box(text) for text in texts]
-    if file is not None:
-        try:
-            lines = file.read_text().splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise BoxError(f"{file}: cannot read boxes: {getattr(error, 'strerror', error)}") from None
-        for number, line in enumerate(lines, start=1):
-            if line.strip():
-                try:
-                    boxes.append(parse_box(line))
-                except BoxError as error:
-                    raise BoxError(f"{file}, line {number}: {error}") from None
-        if not boxes:
-            raise BoxError(f"{file}: holds no box; write one X,Y,W,H line per target")
+    if file is None:
+        return boxes
+    try:
+        lines = read_text(file).splitlines()
+    except DataError as error:
+        raise BoxError(f"cannot read boxes: {error}; write one X,Y,W,H line per target") from None
+    for number, line in enumerate(lines, start=1):
+        if line.strip():
+            try:
+                boxes.append(parse_box(line))
+            except BoxError as error:
+                raise BoxError(f"{file}, line {number}: {error}") from None
     return boxes
 
 
 @dataclass
 class Stats:
-    """Frames, losses and times of a run; of the times the last few thousand, so that a stream may go on for ever."""
+    """Counts of a run and its times, of these the last few thousand: a stream may go on for ever."""
 
     lost: list[int]
     frames: int = 0
+    faulty: int = 0
+    told: list[str] = field(default_factory=list)
     total_ms: float = 0.0
     recent: deque[dict[str, float]] = field(default_factory=lambda: deque(maxlen=5000))
 
-    def add(self, times: dict[str, float], results: list[Result]) -> None:
-        """One frame more, with its milliseconds by stage."""
+    def add(self, times: dict[str, float], tracked: Tracked) -> None:
+        """Adds a frame with its milliseconds by stage."""
+        frame, results = tracked.frame, tracked.results
+        if frame.fault:
+            self.faulty += 1
+            self.told += [f"frame {frame.index}: {frame.fault}"] if self.faulty <= TOLD else []
         self.frames += 1
         self.total_ms += sum(times.values())
         self.recent.append(times)
@@ -285,29 +316,67 @@ class Stats:
         return by_stage | {"all": [sum(times.values()) for times in self.recent]}
 
 
-def run_track(frames: FrameSource, boxes: list[Box], tracker: Tracker, folder: Path, images: bool, quiet: bool) -> None:
-    """Tracks, writes and reports; results up to an error or Ctrl-C are complete."""
+@dataclass(frozen=True)
+class Wanted:
+    """What a run is to write.
+
+    Attributes:
+        folder: where.
+        maker: what makes it: a later run of the same may replace it.
+        inputs: files that are never written over.
+        images, video: see ``TrackWriter``.
+    """
+
+    folder: Path
+    maker: str
+    inputs: Sequence[str | Path] = ()
+    images: bool = False
+    video: bool = True
+
+
+def run_track(frames: FrameSource, boxes: list[Box], tracker: Tracker, wanted: Wanted, quiet: bool) -> None:
+    """Tracks, writes and reports; results up to an error, a signal or Ctrl-C are complete."""
     first = next(frames)
     height, width = first.image.shape[:2]
     boxes = [check_box(box, width, height) for box in boxes or [select_box(first.image)]]
     stats = Stats(lost=[0] * len(boxes))
     fault: BaseException | None = None
     with (
-        TrackWriter(folder, frames.name, len(boxes), frames.fps, images) as writer,
+        TrackWriter(
+            wanted.folder,
+            frames.name,
+            len(boxes),
+            frames.fps,
+            wanted.images,
+            wanted.video,
+            maker=wanted.maker,
+            inputs=wanted.inputs,
+        ) as writer,
         progress_bar(quiet) as bar,
         read_ahead(frames) as rest,
     ):
-        task = bar.add_task(frames.name, total=frames.length, fps="")
+        task = bar.add_task(output_name(frames.name), total=frames.length, fps="")
         try:
             for tracked in follow(chain([first], rest), boxes, tracker):
-                stats.add(writer.write(tracked), tracked.results)
+                stats.add(writer.write(tracked), tracked)
                 bar.update(task, advance=1, fps=f"{stats.fps(30):.1f} fps")
-        except (LockonError, KeyboardInterrupt) as error:  # what was tracked so far is kept and shown
+        except (LockonError, KeyboardInterrupt, Ended) as error:  # what was tracked so far is kept and shown
             fault = error
+    print_warnings(frames.notes, stats, quiet)
     if not quiet and stats.frames:
         print_summary(writer.paths, stats)
     if fault is not None:
         raise fault
+
+
+def print_warnings(notes: Sequence[str], stats: Stats, quiet: bool) -> None:
+    """Prints on stderr which frames may not show what was recorded, and remarks on the source."""
+    for note in () if quiet else notes:
+        warn(f"note: {note}")
+    for text in stats.told:
+        warn(f"warning: {text}")
+    if stats.faulty > len(stats.told):
+        warn(f"warning: and {stats.faulty - len(stats.told)} more such frames; the JSON lines name each")
 
 
 @contextmanager
@@ -324,15 +393,15 @@ def train_report(quiet: bool) -> Iterator[Callable[[Event | str], None]]:
             if quiet:
                 return
             if isinstance(event, str):
-                stdout.print(event, markup=False)
+                say(event)
             elif isinstance(event, Validation):
-                stdout.print(f"{event.pairs:>8} pairs  success {event.auc:.3f}  precision {event.precision:.3f}")
+                say(f"{event.pairs:>8} pairs  success {event.auc:.3f}  precision {event.precision:.3f}")
             else:
                 losses = "  ".join(f"{name} {value:.3f}" for name, value in event.losses.items())
                 speed = f"{event.speed:.1f}/s  {timedelta(seconds=round(event.seconds_left))} left"
                 bar.update(task, completed=event.pairs, total=event.total, speed=speed, losses=losses)
                 if not live:
-                    stdout.print(f"{event.pairs:>8} pairs  {speed}  lr {event.lr:.1e}  {losses}")
+                    say(f"{event.pairs:>8} pairs  {speed}  lr {event.lr:.1e}  {losses}")
 
         yield report
 
@@ -340,8 +409,8 @@ def train_report(quiet: bool) -> Iterator[Callable[[Event | str], None]]:
 def print_model(name: str) -> None:
     """All that is known of one model."""
     info, (model, parts) = MODELS[name], summarize(name)
-    say = partial(stdout.print, markup=False)
-    say(f"{(info.build.__doc__ or name).strip().splitlines()[0]}\n{info.paper}")
+    say((info.build.__doc__ or name).strip().splitlines()[0])
+    say(info.paper)
     for kind, spec in (("template", model.template_crop), ("search", model.search_crop)):
         context = f" with {spec.context:g} (w + h) of context" if spec.context else ""
         say(f"{kind}: {spec.size} x {spec.size} pixels, {spec.factor:.3g} times sqrt(w h) of the box{context}")
@@ -366,13 +435,13 @@ def print_model(name: str) -> None:
 
 def print_summary(paths: list[Path], stats: Stats) -> None:
     """The speed, the time by stage, and where the results are."""
-    stdout.print(f"{stats.frames} frames, {stats.fps():.1f} frames per second")
+    say(f"{stats.frames} frames, {stats.fps():.1f} frames per second")
     for number, count in enumerate(stats.lost, start=1):
         if count:
-            stdout.print(f"target {number} not found in {count} frames")
+            say(f"target {number} not found in {count} frames")
     table = Table("stage", "median ms", "95 % ms", box=None)
     for stage, times in stats.table().items():
         table.add_row(stage, f"{np.median(times):.1f}", f"{np.percentile(times, 95):.1f}")
-    stdout.print(table)
+    print_table(table)
     for path in paths:
-        stdout.print(str(path), markup=False)
+        say(path)

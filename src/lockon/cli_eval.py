@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -18,7 +17,7 @@ from lockon.evaluation.metrics import score
 from lockon.evaluation.results import is_complete, read_trace
 from lockon.evaluation.runner import Event, Job, make_job, run
 from lockon.evaluation.sequences import Sequence
-from lockon.terminal import DeviceOption, OutOption, QuietOption, print_table, progress_bar, stderr, stdout
+from lockon.terminal import DeviceOption, OutOption, QuietOption, print_table, progress_bar, say, warn
 
 
 def evaluate(
@@ -50,7 +49,7 @@ def evaluate(
         if sum(other.folder == job.folder for other in jobs) > 1:
             raise DataError(f"--tracker {text}: another one would have the same folder of results, {job.folder}")
     for fault in check(opened):  # before hours of tracking; what can be read is tracked all the same
-        stderr.print(f"warning: {fault}", markup=False)
+        warn(f"warning: {fault}")
     faults = sum(track_all(job, workers, ray, quiet) for job in jobs)
     if not quiet:
         print_scores(jobs)
@@ -72,14 +71,13 @@ def track_all(job: Job, workers: int, ray: str | None, quiet: bool) -> int:
             rate = sum(e.frames for e in latest.values()) / (time.monotonic() - start)
             bar.update(task, completed=before + done, fps=f"{rate:.1f} fps")
             if event.error:
-                stderr.print(f"{label}: {event.error}", markup=False)
+                warn(f"{label}: {event.error}")
     return sum(bool(event.error) for event in latest.values())
 
 
 def print_scores(jobs: list[Job]) -> None:
     """Tracker by measure, as the benchmark's toolkit tells them; of the sequences that every tracker has completed."""
     benchmark = jobs[0].benchmark
-    say = partial(stdout.print, markup=False)
     names = [name for name in benchmark.names if all(is_complete(job.folder, name) for job in jobs)]
     sequences = [benchmark.read(name) for name in names]
     shown = [sequence for sequence in sequences if not sequence.hidden]

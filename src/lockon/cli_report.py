@@ -14,7 +14,7 @@ from lockon.evaluation.benchmarks import open_benchmark
 from lockon.evaluation.foreign import Results, distinct, read_results
 from lockon.evaluation.submit import SERVERS, find_faults, pack, pack_vot
 from lockon.registry import closest
-from lockon.terminal import QuietOption, print_table, stderr, stdout
+from lockon.terminal import QuietOption, cell, print_table, say, warn
 
 if TYPE_CHECKING:
     from lockon.evaluation.report.tables import Table as ScoreTable
@@ -69,7 +69,7 @@ def report(
     if quiet:
         return
     for tracker, result in comparison.results.items():
-        stdout.print(f"{tracker}: {result.folder}, taken for {result.layout}", markup=False)
+        say(f"{tracker}: {result.folder}, taken for {result.layout}")
     print_scores(toolkit_table(comparison.scores), paths[0])
 
 
@@ -96,12 +96,12 @@ def submit(
         chosen = choose(read_results(results, benchmark), tracker, results)
         faults = find_faults(server, chosen, benchmark)
         for fault in faults:
-            stderr.print(fault, markup=False)
+            warn(fault)
         if faults:
             raise DataError(f"{chosen.tracker}: not packed; {server} would not take it, for what is told above")
         pack(server, chosen, benchmark, out)
     if not quiet:
-        stdout.print(str(out), markup=False)
+        say(str(out))
 
 
 def print_scores(scores: ScoreTable, page: Path) -> None:
@@ -110,9 +110,9 @@ def print_scores(scores: ScoreTable, page: Path) -> None:
 
     table = Table(*scores.columns, box=None)
     for row in scores.rows:
-        table.add_row(*map(shown, row))
+        table.add_row(*(cell(shown(value)) for value in row))
     print_table(table)
-    stdout.print(str(page), markup=False)
+    say(str(page))
 
 
 def choose(found: list[Results], tracker: str | None, folder: Path) -> Results:

@@ -18,7 +18,7 @@ from lockon.terminal import (
     ThreadsOption,
     TrackerOption,
     WeightsOption,
-    stdout,
+    say,
 )
 from lockon.track import load_tracker
 
@@ -45,9 +45,9 @@ def init(
     used = prepare(workspace, weights, stack, data, benchmark, device)
     if not quiet:
         place = ["--workspace", str(workspace)]
-        stdout.print(f"{workspace}: {', '.join(weights)} can run the stack {used}; now", markup=False)
-        stdout.print(shlex.join(["vot", "evaluate", *place, *weights]), markup=False)
-        stdout.print(shlex.join(["vot", "analysis", *place]), markup=False)
+        say(f"{workspace}: {', '.join(weights)} can run the stack {used}; now")
+        say(shlex.join(["vot", "evaluate", *place, *weights]))
+        say(shlex.join(["vot", "analysis", *place]))
 
 
 @app.command("serve")

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import json
+import math
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, suppress
+from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple, TextIO
+from typing import Any, NamedTuple, Self, TextIO
 
 import cv2
 import numpy as np
@@ -15,7 +19,8 @@ import torch
 
 from lockon.boxes import Box
 from lockon.drawing import draw_results
-from lockon.errors import OutputError
+from lockon.errors import OutputError, masked, printable
+from lockon.files import Outputs, why
 from lockon.registry import DEFAULT, load
 from lockon.tracker import Boxes, Result, Tracker
 from lockon.video import Frame, VideoWriter, open_frames, read_ahead
@@ -115,86 +120,147 @@ def fastest_threads(tracker: Tracker) -> int:
     return before if times[before] < 0.6 * times[1] else 1  # more threads must earn their risk
 
 
+NAME_BYTES = 200  # of a file's name, before its suffix: file systems take 255 in all
+
+
+def output_name(name: str) -> str:
+    """Turns a source's name into one that a file may have: no separators, nothing hidden or secret, not too long."""
+    plain = printable(masked(name)).replace("/", "-").replace("\\", "-").lstrip(".").strip()
+    short = plain.encode(errors="replace")[:NAME_BYTES].decode(errors="ignore")
+    return short or "frames"
+
+
 class TrackWriter:
     """The files of one track, complete up to the last frame written, however the run ends.
 
-    ``NAME.mp4`` shows the boxes and masks; ``NAME.txt`` has one ``x,y,w,h`` line per frame (``NAME-1.txt``,
-    ``NAME-2.txt``, ... for several targets); ``NAME.jsonl`` one line per frame and target with box, score, found,
-    polygon where there is one, and milliseconds by stage; and with ``images`` the folder ``NAME`` has every drawn frame
-    as a JPEG.
+    - ``NAME.mp4`` shows the boxes and masks, unless ``video`` is false.
+    - ``NAME.txt`` has one ``x,y,w,h`` line per frame; several targets have ``NAME-1.txt``, ``NAME-2.txt``, ...
+    - ``NAME.jsonl`` has one line per frame and target: box, score, found, polygon where there is one, fault where the
+      source told one, and milliseconds by stage.
+    - The folder ``NAME`` has every drawn frame as a JPEG, if ``images`` is true.
+
+    Nothing is written over but what an earlier run with the same ``maker`` made (``files.Outputs``).
+
+    Args:
+        out: the folder, made if need be.
+        name: what the files are called.
+        targets: how many there are.
+        fps: nominal rate of the video.
+        images: write every drawn frame.
+        video: write the video.
+        maker: what makes the files, such as ``"track /videos/clip.mp4"``.
+        inputs: files that must not be written over.
+        pixel_aspect: width of the frames' pixels over their height.
 
     Raises:
-        OutputError: the folder or a file cannot be written.
+        OutputError: the folder or a file cannot be written, a file is in the way, or another run writes the same.
     """
 
-    def __init__(self, out: Path, name: str, targets: int, fps: float, images: bool = False) -> None:
-        self.paths = [out / f"{name}.mp4"]
-        texts = [out / f"{name}.txt"] if targets == 1 else [out / f"{name}-{n + 1}.txt" for n in range(targets)]
-        self.paths += [*texts, out / f"{name}.jsonl"]
+    def __init__(
+        self,
+        out: Path,
+        name: str,
+        targets: int,
+        fps: float,
+        images: bool = False,
+        video: bool = True,
+        *,
+        maker: str = "track",
+        inputs: Iterable[str | Path] = (),
+        pixel_aspect: Fraction = Fraction(1),
+    ) -> None:
+        name = output_name(name)
+        texts = [f"{name}.txt"] if targets == 1 else [f"{name}-{n + 1}.txt" for n in range(targets)]
+        videos = [f"{name}.mp4"] if video else []
+        files = [*videos, *texts, f"{name}.jsonl"]
+        self.paths = [out / file for file in files]
         self.folder = out / name if images else None
-        self.files: list[TextIO] = []
-        try:
-            (self.folder or out).mkdir(parents=True, exist_ok=True)
-            for path in self.paths[1:]:
-                self.files.append(path.open("w", buffering=1))  # whole lines reach the disk as they are written
-        except OSError as error:
-            self._close_texts()
-            raise OutputError(f"{out}: cannot write results here: {error.strerror or error}") from None
-        self.video = VideoWriter(self.paths[0], fps)
+        with ExitStack() as opened:
+            outputs = opened.enter_context(Outputs(out, name, masked(printable(maker)), files, inputs))
+            if self.folder is not None:
+                _claim_folder(self.folder)
+            self.files = [opened.enter_context(_text(outputs, file)) for file in files[len(videos) :]]
+            self.video = None
+            if video:
+                outputs.create(files[0]).close()
+                self.video = opened.enter_context(VideoWriter(self.paths[0], fps))
+            self._opened = opened.pop_all()
 
-    def __enter__(self) -> TrackWriter:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: BaseException | TracebackType | None) -> None:
-        self._close_texts()
-        try:
-            self.video.close()
-        except OutputError:
-            if kind is None:
-                raise
+        # closes the video, then the texts, then gives the names free; an error of the block outranks one of closing
+        with suppress(*([OutputError] if kind else [])):
+            self._opened.close()
 
     def write(self, tracked: Tracked) -> dict[str, float]:
         """Adds a frame; returns its times with "write" among them."""
         start = time.perf_counter()
-        drawn = draw_results(tracked.frame.image, tracked.results)
         self._write_texts(tracked)
-        self.video.write(drawn, tracked.frame.time)
-        if self.folder is not None:
-            self._write_image(drawn, self.folder / f"{tracked.frame.index:08d}.jpg")
+        self._write_pictures(tracked)
         times = tracked.times | {"write": 1000 * (time.perf_counter() - start)}
         self._write_json(tracked, times)
         return times
 
+    def _write_pictures(self, tracked: Tracked) -> None:
+        if self.video is None and self.folder is None:
+            return
+        drawn = draw_results(tracked.frame.image, tracked.results)
+        if self.video is not None:
+            self.video.write(drawn, tracked.frame.time)
+        if self.folder is not None:
+            _write_image(drawn, self.folder / f"{tracked.frame.index:08d}.jpg")
+
     def _write_texts(self, tracked: Tracked) -> None:
         for file, result in zip(self.files[:-1], tracked.results, strict=True):
-            self._line(file, ",".join(f"{v:.2f}" for v in result.box))
+            _write_line(file, ",".join(f"{v:.2f}" for v in result.box))
 
     def _write_json(self, tracked: Tracked, times: dict[str, float]) -> None:
         for number, result in enumerate(tracked.results):
             row: dict[str, Any] = {"frame": tracked.frame.index, "time": round(tracked.frame.time, 4)}
             row |= {"target": number + 1, "box": [round(v, 2) for v in result.box]}
-            row |= {"score": round(result.score, 4), "found": result.found}
+            row |= {"score": round(result.score, 4) if math.isfinite(result.score) else None, "found": result.found}
             if result.polygon is not None:
                 row["polygon"] = [[round(v, 2) for v in corner] for corner in result.polygon]
+            if tracked.frame.fault:
+                row["fault"] = tracked.frame.fault
             row |= {"ms": {stage: round(ms, 2) for stage, ms in times.items()}}
-            self._line(self.files[-1], json.dumps(row))
+            _write_line(self.files[-1], json.dumps(row, allow_nan=False))
 
-    def _line(self, file: TextIO, text: str) -> None:
-        try:
-            file.write(text + "\n")
-        except OSError as error:
-            raise OutputError(f"{file.name}: cannot write results: {error.strerror or error}") from None
 
-    def _write_image(self, image: np.ndarray, path: Path) -> None:
-        _, data = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
-        try:
-            path.write_bytes(data.tobytes())
-        except OSError as error:
-            raise OutputError(f"{path}: cannot write this frame: {error.strerror or error}") from None
+def _claim_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if any(folder.iterdir()):
+            raise OutputError(f"{folder}: is there already and holds files; move it away or give another --out")
+    except OSError as error:
+        raise OutputError(f"{folder}: cannot write frames here: {why(error)}") from None
 
-    def _close_texts(self) -> None:
-        for file in self.files:
-            try:
-                file.close()
-            except OSError:  # the last line of a full disk; the lines before it are there
-                continue
+
+class _Lines(io.TextIOWrapper):
+    """A text whose whole lines reach the disk as they are written, and whose last one may be lost to a full disk."""
+
+    def __exit__(self, *_: Any) -> None:
+        with suppress(OSError):
+            self.close()
+
+
+def _text(outputs: Outputs, file: str) -> _Lines:
+    return _Lines(outputs.create(file), encoding="utf-8", newline="\n", line_buffering=True)
+
+
+def _write_line(file: TextIO, text: str) -> None:
+    try:
+        file.write(text + "\n")
+    except OSError as error:
+        raise OutputError(f"{file.name}: cannot write results: {why(error)}") from None
+
+
+def _write_image(image: np.ndarray, path: Path) -> None:
+    _, data = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+    try:
+        with path.open("xb") as file:
+            file.write(data.tobytes())
+    except OSError as error:
+        raise OutputError(f"{path}: cannot write this frame: {why(error)}") from None

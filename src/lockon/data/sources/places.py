@@ -15,7 +15,7 @@ from lockon.data.sources.layout import walk
 from lockon.errors import DataError
 from lockon.files import why
 from lockon.names import path_inside
-from lockon.pictures import PictureFile
+from lockon.pictures import PictureFile, open_file
 
 BLOCK = tarfile.BLOCKSIZE
 CHUNK = 1 << 20  # bytes read at once
@@ -59,10 +59,8 @@ def list_tar(place: str, dropped: Counter[str]) -> Files:
         DataError: it is missing, compressed or damaged, ends too early, or goes on behind its end; or a file's name
             leads out of it, or a file is stored sparse.
     """
-    if os.path.exists(place) and not os.path.isfile(place):
-        raise DataError(f"{place}: cannot read this data: it is a folder, pipe or device, not a tar")
     try:
-        with open(place, "rb") as file, tarfile.open(fileobj=file, mode="r:") as tar:
+        with open_file(place) as file, tarfile.open(fileobj=file, mode="r:") as tar:
             length = os.fstat(file.fileno()).st_size
             files = _list_members(tar, place, length, dropped)
             _check_end(file, tar.offset, place)

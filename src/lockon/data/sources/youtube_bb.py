@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from array import array
 from collections import Counter, defaultdict
+from io import TextIOWrapper
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from lockon.data.sources.layout import Layout, drop_unusable, lister
 from lockon.data.sources.registry import source
 from lockon.errors import DataError
 from lockon.names import name_of
-from lockon.pictures import NumberedFrames
+from lockon.pictures import NumberedFrames, open_file
 
 EXPECTED = (
     "yt_bb_detection_train.csv (or youtube_boundingboxes_detection_train.csv) and "
@@ -55,10 +56,8 @@ def youtube_bb(path: str, part: str) -> Source:
 def _read_table(file: Path) -> dict[Segment, array[float]]:
     """Milliseconds, present (1 or 0), xmin, xmax, ymin and ymax, one row after the other, of every segment."""
     segments: dict[Segment, array[float]] = defaultdict(lambda: array("d"))
-    if not file.is_file():
-        raise DataError(f"youtube-bb: {file} cannot be read: it is a folder, pipe or device, not a file")
-    with file.open(newline="", encoding="utf-8-sig") as lines:  # not read at once: it has ten million
-        rows = csv.reader(lines)
+    with open_file(file) as content:
+        rows = csv.reader(TextIOWrapper(content, "utf-8-sig", newline=""))  # not read at once: it has ten million
         try:
             for row in filter(None, rows):
                 video, time, kind, _, thing, presence, *sides = row
