@@ -328,7 +328,11 @@ def test_any_value_anywhere_is_read_or_an_error_of_the_data(
 ) -> None:
     try:
         source = read(tmp_path, lambda data: data[place[0]][0].update({place[1]: value}))
-        [still.shot(number) for still in source.stills for number in np.flatnonzero(~np.isnan(still.boxes[:, 0]))]
+        [
+            still.shot(number)
+            for still in source.stills
+            for number in np.flatnonzero(~np.isnan(still.boxes[:, 0])).tolist()
+        ]
     except DataError:
         return
     assert len(source.stills) == 2

@@ -117,7 +117,13 @@ def test_a_track_of_vid_has_the_frames_that_have_a_file(tmp_path: Path) -> None:
     place = tmp_path / "Data/VID/train" / video.parent.name / "video0"
     (place / "999999999.JPEG").write_bytes((place / "000004.JPEG").read_bytes())
     disc = read_source("vid", [str(tmp_path)]).tracks[0]
-    assert [Path(frame.path).stem for frame in disc.frames] == ["000001", "000002", "000003", "000004", "999999999"]
+    assert [Path(disc.frames[number].path).stem for number in range(len(disc))] == [
+        "000001",
+        "000002",
+        "000003",
+        "000004",
+        "999999999",
+    ]
 
 
 def write_det(root: Path) -> Path:

@@ -221,7 +221,7 @@ def test_any_value_anywhere_is_read_or_an_error_of_the_data(tmp_path: Path, name
     row = clip(**{name: value}) if of_clip else image(**{name: value})
     try:
         source = read(tmp_path, row, kind="clips" if of_clip else "images")
-        [still.shot(n) for still in source.stills for n in np.flatnonzero(~np.isnan(still.boxes[:, 0]))]
+        [still.shot(n) for still in source.stills for n in np.flatnonzero(~np.isnan(still.boxes[:, 0])).tolist()]
     except DataError:
         return
     assert len(source.stills) + len(source.tracks) == 1
@@ -336,7 +336,7 @@ def test_a_size_that_is_claimed_is_checked(tmp_path: Path, size: int) -> None:
         tar.addfile(tarfile.TarInfo("b.jpg"))
         info = tarfile.TarInfo("a.jpg")
         change(info)
-        tar.fileobj.write(info.tobuf(tarfile.GNU_FORMAT) + bytes(4096))  # type: ignore[union-attr]
+        tar.fileobj.write(info.tobuf(tarfile.GNU_FORMAT) + bytes(4096))
     with pytest.raises(DataError, match=r"a.tar: (a.jpg is cut off or damaged|cannot read this data)"):
         read_source("images", [str(tmp_path / "a.tar")])
 
