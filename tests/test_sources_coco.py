@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from pycocotools import mask as coco_mask
 
 from lockon.data.sources import Source, read_source
+from lockon.data.sources.fields import are_numbers, is_number
 from lockon.data.sources.outlines import code_of_runs, runs_of
 from lockon.errors import DataError, PictureError
 from tests import scenes
@@ -336,3 +337,9 @@ def test_any_value_anywhere_is_read_or_an_error_of_the_data(
     except DataError:
         return
     assert len(source.stills) == 2
+
+
+@settings(max_examples=300)
+@given(st.lists(st.integers() | st.floats() | st.booleans() | st.text(max_size=1) | st.just(10**400), max_size=5))
+def test_many_numbers_are_checked_as_each_is(values: list[object]) -> None:
+    assert are_numbers(values) == all(map(is_number, values))

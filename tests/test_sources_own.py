@@ -179,9 +179,7 @@ def test_one_clip_may_have_several_tracks(tmp_path: Path) -> None:
 
 def test_one_broken_line_is_named(tmp_path: Path) -> None:
     text = json.dumps(image()).encode() + b'\n\n{"image": "2.jpg", "boxes": [[1,\n'
-    with pytest.raises(
-        DataError, match=r"annotations.jsonl is not JSON lines of one object each: .*, line 3 is not JSON"
-    ):
+    with pytest.raises(DataError, match=r"annotations.jsonl is not JSON lines of one object each: line 3 is not JSON"):
         read(tmp_path, text=text)
 
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from lockon.annotations import read_json, short
 from lockon.data.sources.base import Source, Still
-from lockon.data.sources.fields import Row, box_of, is_number, kind_of, row_of, rows_of, side_of
+from lockon.data.sources.fields import Row, are_numbers, box_of, kind_of, row_of, rows_of, side_of
 from lockon.data.sources.layout import Layout, drop_unusable
 from lockon.data.sources.outlines import Code, code_of, code_of_runs, runs_of, usable_outlines
 from lockon.data.sources.registry import source
@@ -204,7 +204,7 @@ def _code(what: str, value: Any, height: int, width: int, dropped: Counter[str])
             raise DataError(f"{what}: its mask is not of the picture's size, {height} x {width} (height x width)")
         runs = runs_of(counts, what) if isinstance(counts, str) else counts
         return code_of_runs(runs, what, height, width)
-    polygons = [value] if isinstance(value, list) and all(map(is_number, value)) else value
+    polygons = [value] if isinstance(value, list) and are_numbers(value) else value
     outlines = usable_outlines(polygons, what, height, width)
     if not outlines:
         dropped["masks left out (an outline without area, or far outside the picture)"] += 1

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import reprlib
 from collections.abc import Sequence
-from typing import Any, TypeGuard
+from typing import Any, TypeGuard, cast
 
 from lockon.annotations import LARGEST
 from lockon.errors import DataError
@@ -16,6 +17,16 @@ LARGEST_SIDE = 65_500  # pixels; JPEG has no more, and the square of it fits int
 def is_number(value: object) -> TypeGuard[float]:
     """Whether it is a number, finite and not beyond 1e9; true and false are none."""
     return type(value) in (int, float) and -LARGEST <= value <= LARGEST  # type: ignore[operator]
+
+
+def are_numbers(values: Sequence[object]) -> TypeGuard[Sequence[float]]:
+    """Whether all of them are numbers as ``is_number`` has them; quicker, for files have millions."""
+    if not values:
+        return True
+    if not set(map(type, values)) <= {int, float}:
+        return False
+    numbers = cast(Sequence[float], values)
+    return min(numbers) >= -LARGEST and max(numbers) <= LARGEST and not math.isnan(sum(numbers))
 
 
 def is_whole(value: object) -> TypeGuard[float]:
@@ -58,7 +69,7 @@ def box_of(value: object, where: str) -> Sequence[float]:
     Raises:
         DataError: not four finite numbers.
     """
-    if isinstance(value, list) and len(value) == 4 and all(map(is_number, value)):
+    if isinstance(value, list) and len(value) == 4 and are_numbers(value):
         return value
     raise DataError(f"{where}: the box {reprlib.repr(value)} is not x, y, w, h: four finite numbers")
 
@@ -76,13 +87,13 @@ def side_of(value: object, where: str) -> int | None:
     raise DataError(f"{where}: {reprlib.repr(value)} is no width or height: a whole number from 1 to {LARGEST_SIDE}")
 
 
-def outline_of(value: object, where: str) -> list[float]:
+def outline_of(value: object, where: str) -> Sequence[float]:
     """Corners x, y, x, y, ...
 
     Raises:
         DataError: not an even number of finite numbers.
     """
-    if isinstance(value, list) and len(value) % 2 == 0 and all(map(is_number, value)):
+    if isinstance(value, list) and len(value) % 2 == 0 and are_numbers(value):
         return value
     raise DataError(f"{where}: the polygon {reprlib.repr(value)} is not x, y, x, y, ...: pairs of finite numbers")
 

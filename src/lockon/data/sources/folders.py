@@ -26,7 +26,7 @@ import numpy as np
 
 from lockon.annotations import parse_json, read_bytes, text_of
 from lockon.data.sources.base import Masks, Source, Still, Track
-from lockon.data.sources.fields import Row, box_of, is_number, is_whole, kind_of, row_of, side_of
+from lockon.data.sources.fields import Row, are_numbers, box_of, is_whole, kind_of, row_of, side_of
 from lockon.data.sources.layout import drop_unusable
 from lockon.data.sources.places import Files, list_places
 from lockon.data.sources.registry import source
@@ -187,7 +187,9 @@ def _fit(polygons: object, count: int, width: int, height: int) -> bool:
         isinstance(outline, list)
         and outline
         and len(outline) % 2 == 0
-        and all(is_number(v) and -side <= v <= 2 * side for v in outline)
+        and are_numbers(outline)
+        and -side <= min(outline)
+        and max(outline) <= 2 * side
         for outlines in given
         for outline in outlines
     )
@@ -279,7 +281,7 @@ def _lines(data: bytes, file: str, kind: str) -> list[Line]:
             continue
         where = f"{file}, line {number}"
         try:
-            row = row_of(parse_json(text, where), where, "it")
+            row = row_of(parse_json(text, f"line {number}"), f"line {number}", "it")
         except DataError as error:
             raise DataError(f"{file} is not JSON lines of one object each: {error}") from None
         _check_fields(row, file, number, kind)

@@ -20,7 +20,7 @@ LONGEST = 2_000_000  # pixels of an outline
 FIRST, BITS = 48, 5  # COCO's code: a letter from "0" on has five bits of a number, the sixth says that more follow
 
 
-def usable_outlines(polygons: object, where: str, height: int, width: int) -> list[list[float]]:
+def usable_outlines(polygons: object, where: str, height: int, width: int) -> list[Sequence[float]]:
     """The polygons, x, y, x, y, ... each, of which a mask can be drawn.
 
     Left out are those of fewer than three corners, and those that lie further outside of the picture than its longer
