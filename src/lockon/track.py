@@ -11,12 +11,12 @@ from typing import Any, NamedTuple, TextIO
 
 import cv2
 import numpy as np
-import torch
 
 from lockon.boxes import Box
 from lockon.drawing import draw_results
 from lockon.errors import OutputError
 from lockon.registry import DEFAULT, load
+from lockon.threads import check_threads, set_threads
 from lockon.tracker import Boxes, Result, Tracker
 from lockon.video import Frame, VideoWriter, open_frames, read_ahead
 
@@ -87,32 +87,12 @@ def follow(frames: Iterable[Frame], boxes: Sequence[Box], tracker: Tracker) -> I
 def load_tracker(
     name: str, weights: Path | None, device: str, threads: int | None, benchmark: str | None = None
 ) -> Tracker:
-    """A tracker (``registry.load``), and PyTorch's threads as asked for or as they are fastest."""
+    """A tracker (``registry.load``), and PyTorch's threads: as many as asked for, or as usual (``threads``)."""
+    wanted = None if threads is None else check_threads(threads)
     tracker = load(name, weights, device, benchmark)
     if tracker.device.type == "cpu":
-        torch.set_num_threads(threads or fastest_threads(tracker))
+        set_threads(wanted, tracker.model)
     return tracker
-
-
-def fastest_threads(tracker: Tracker) -> int:
-    """All of PyTorch's threads if they run this tracker's network clearly faster, else one.
-
-    Small networks gain little from a second thread, and PyTorch's threads wait for each other at every layer: beside
-    another busy process two of them can be many times slower than one. Leaves the number of threads as it was.
-    """
-    before = torch.get_num_threads()
-    probe, frame = Tracker(tracker.model, tracker.device), np.zeros((64, 64, 3), np.uint8)
-    probe.init(frame, (16, 16, 32, 32))
-    times = {}
-    for threads in {1, before}:
-        torch.set_num_threads(threads)
-        probe.update(frame)
-        start = time.perf_counter()
-        for _ in range(3):
-            probe.update(frame)
-        times[threads] = time.perf_counter() - start
-    torch.set_num_threads(before)
-    return before if times[before] < 0.6 * times[1] else 1  # more threads must earn their risk
 
 
 class TrackWriter:
