@@ -60,7 +60,16 @@ def test_boxes_are_read_in_any_usual_notation(text: str) -> None:
     assert parse_box(text) == (1, 2, 3, 4)
 
 
-@pytest.mark.parametrize(("text", "says"), [("1,2,3", "3 numbers"), ("1,2,3,4,5", "5 numbers"), ("a,b,c,d", "X,Y,W,H"), ("", "0 numbers"), ("nan,1,2,3", "not finite")])
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("1,2,3", "3 numbers"),
+        ("1,2,3,4,5", "5 numbers"),
+        ("a,b,c,d", "X,Y,W,H"),
+        ("", "0 numbers"),
+        ("nan,1,2,3", "not finite"),
+    ],
+)
 def test_a_text_that_is_no_box_says_how_to_write_one(text: str, says: str) -> None:
     with pytest.raises(BoxError, match=says):
         parse_box(text)
@@ -191,7 +200,7 @@ NONE: list[Callable[[], object]] = [
     lambda: [FOUR, 5],
     lambda: [FOUR, (1, 2, 3)],
     lambda: [[FOUR]],
-    lambda: [],
+    list,
     lambda: (),
     lambda: [[], []],
     lambda: np.empty((0, 4)),
