@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
+from fractions import Fraction
 from itertools import islice
 from typing import NamedTuple, Self, TypeVar
 
@@ -44,6 +45,7 @@ class FrameSource(ABC):
     """
 
     live = False
+    pixel_aspect = Fraction(1)
 
     def __init__(self, place: str, name: str, fps: float, total: int | None, start: int, end: int | None) -> None:
         self.name, self.fps, self._place = name, fps, place
