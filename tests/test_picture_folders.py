@@ -40,7 +40,7 @@ def test_files_that_are_left_out_are_named(tmp_path: Path) -> None:
     fill(tmp_path, "0.png", "1.png", "2.exr", "preview.gif", ".3.png", "a\x1b[2Jb.dng", "clip.mp4", "x.heic", "y.raw")
     found, source = read(tmp_path)
     assert found == [0, 1]
-    assert source.notes == ["left out, 7 in all: .3.png, 2.exr, a\\x1b[2Jb.dng, clip.mp4, preview.gif, and 2 more"]
+    assert source.notes == ["left out, 7 in all: 2.exr, .3.png, a\\x1b[2Jb.dng, clip.mp4, preview.gif, and 2 more"]
 
 
 @pytest.mark.parametrize(
@@ -61,9 +61,8 @@ def test_two_kinds_of_one_name_are_told(tmp_path: Path) -> None:
         cv2.imwrite(str(tmp_path / name), grey(7))
     found, source = read(tmp_path)
     assert found == [7, 0, 7, 1]
-    assert source.notes == [
-        "1.bmp and 1.png are two frames, as are others of one name; a glob such as *.png takes one kind"
-    ]
+    names = "1.bmp and 1.png are two frames, as are others of one name"
+    assert source.notes == [f"{names}; a glob such as *.png takes one kind"]
     assert read(f"{tmp_path}/*.png")[1].notes == []
 
 

@@ -137,10 +137,9 @@ def test_what_is_not_finite_is_black_or_white(tmp_path: Path) -> None:
     picture[10, :5], picture[10, 5:10] = np.inf, -np.inf
     images, _ = shown(folder(tmp_path / "holes", picture))
     assert (images[0][:10].max(), images[0][10, :5].min(), images[0][10, 5:10].max()) == (0, 255, 0)
-    assert (
-        np.array_equal(images[0][12:], expected(picture[12:], picture[11:].min() - 5, 45)) or images[0][12:].min() > 40
-    )
-    assert len(np.unique(images[0])) > 80
+    span = picture[11:].max() - picture[11:].min()
+    wanted = expected(picture[11:], picture[11:].min() - span / 4, picture[11:].max() + span / 4)
+    assert np.abs(images[0][11:].astype(int) - wanted).max() <= 3  # where the median of single values is another
     empty = np.full((HEIGHT, WIDTH), np.nan, np.float32)
     images, notes = shown(folder(tmp_path / "empty", empty))
     assert (images[0].max(), notes) == (0, [])

@@ -17,7 +17,7 @@ from PIL import Image as Pillow
 from PIL import ImageDraw
 
 from lockon.errors import FrameError
-from lockon.pictures import Image, PictureFile, holds_several, pages, unpack
+from lockon.pictures import PictureFile, holds_several, pages, unpack
 from lockon.video import Frame, ImageSource, VideoSource, open_frames
 from tests.tiffs import tiff
 
@@ -38,14 +38,14 @@ def drawings(mode: str = "RGB") -> list[Pillow.Image]:
     return made
 
 
-def animation(path: Path, mode: str = "RGB", **options: object) -> Path:
+def animation(path: Path, mode: str = "RGB", **options: Any) -> Path:
     first, *rest = drawings(mode)
     milliseconds = [round(1000 * seconds) for seconds in SECONDS]
     first.save(path, save_all=True, append_images=rest, duration=milliseconds, **options)
     return path
 
 
-def composed(path: Path) -> list[tuple[Image, Picture]]:
+def composed(path: Path) -> list[tuple[Picture, Picture]]:
     """RGB as OpenCV composes it, and where anything is drawn."""
     good, found = cv2.imreadanimation(str(path))
     assert good
@@ -106,7 +106,7 @@ def test_a_picture_before_the_animation_is_no_frame(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["a.png", "a.webp"])
 def test_frames_before_the_start_are_composed_all_the_same(tmp_path: Path, name: str) -> None:
-    path = animation(tmp_path / name, **({"lossless": True} if name == "a.webp" else {}))
+    path = animation(tmp_path / name, lossless=True)
     everything = list(open_frames(path))
     some = list(open_frames(path, start=3, end=6))
     assert [frame.index for frame in some] == [3, 4, 5]
@@ -144,7 +144,7 @@ def animated(stills: list[bytes], size: tuple[int, int]) -> bytes:
 
 @pytest.mark.parametrize("name", ["a.png", "a.webp"])
 def test_an_animation_that_is_cut_gives_what_is_whole(tmp_path: Path, name: str) -> None:
-    path = animation(tmp_path / name, **({"lossless": True} if name == "a.webp" else {}))
+    path = animation(tmp_path / name, lossless=True)
     everything = [frame.image for frame in open_frames(path)]
     path.write_bytes(path.read_bytes()[:-100])
     frames, error = read_to_fault(path)

@@ -57,9 +57,9 @@ def tiff(
         places, sizes = (324, 325) if tile else (273, 279)
         entries |= {places: [0] * len(blocks), sizes: [len(block) for block in blocks]}
         size = directory_size(entries, big)
-        start = len(out) + size
-        entries[places] = [start + sum(map(len, blocks[:n])) for n in range(len(blocks))]
-        after = 0 if final else start + sum(map(len, blocks)) + sum(map(len, blocks)) % 2
+        first = len(out) + size
+        entries[places] = [first + sum(map(len, blocks[:n])) for n in range(len(blocks))]
+        after = 0 if final else first + sum(map(len, blocks)) + sum(map(len, blocks)) % 2
         out += directory(entries, len(out), after, order, word, mark)
         out += b"".join(blocks)
         out += b"\0" * (len(out) % 2)
@@ -83,7 +83,7 @@ def cut(picture: Picture, planar: bool, tile: int, rows: int) -> list[Picture]:
 def encode(block: Picture, order: str, deflate: bool, predictor: int) -> bytes:
     if predictor == HORIZONTAL:
         block = np.diff(block, axis=1, prepend=np.zeros_like(block[:, :1]))
-    data = block.astype(block.dtype.newbyteorder(order)).tobytes()
+    data = block.astype(f"{order}{block.dtype.str[1:]}").tobytes()
     return zlib.compress(data) if deflate else data
 
 

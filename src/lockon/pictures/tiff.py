@@ -306,7 +306,7 @@ def _directories(file: BinaryIO) -> Iterator[Page]:
     if len(head) < (16 if big else 8):
         raise PictureError("it ends too early")
     (place,) = struct.unpack_from(order + ("Q" if big else "I"), head, 8 if big else 4)
-    end, seen = file.seek(0, 2), set()
+    end, seen = file.seek(0, 2), set[int]()
     while place and place not in seen and len(seen) < MAX_PAGES:
         seen.add(place)
         page, place = _directory(file, order, big, place, end)

@@ -125,9 +125,7 @@ def _twins(files: list[Path]) -> list[str]:
         other = first.setdefault(file.with_suffix(""), file)
         if other is not file:
             names = f"{printable(other.name)} and {printable(file.name)}"
-            return [
-                f"{names} are two frames, and so are others of one name; a glob such as *{file.suffix} takes one kind"
-            ]
+            return [f"{names} are two frames, as are others of one name; a glob such as *{file.suffix} takes one kind"]
     return []
 
 
