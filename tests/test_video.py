@@ -97,7 +97,7 @@ def cut(path: Path, share: float) -> Path:
     return path
 
 
-def read_to_fault(path: Path, **options: int) -> tuple[list[Frame], FrameError]:
+def read_to_fault(path: Path, **options: Any) -> tuple[list[Frame], FrameError]:
     frames: list[Frame] = []
     with pytest.raises(FrameError) as caught, open_frames(path, **options) as source:
         frames.extend(source)

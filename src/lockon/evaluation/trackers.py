@@ -17,6 +17,7 @@ import numpy as np
 from lockon.boxes import Box
 from lockon.errors import ModelError
 from lockon.models import MODELS
+from lockon.pictures import reason
 from lockon.registry import closest, create_model, find_device, shipped_weights
 from lockon.tracker import Result, Tracker
 
@@ -246,4 +247,4 @@ def _opencv_errors(what: str) -> Iterator[None]:
     try:
         yield
     except cv2.error as error:
-        raise ModelError(f"{what}: {str(error).splitlines()[0]}") from None
+        raise ModelError(f"{what}: {reason(error)}") from None
