@@ -26,9 +26,11 @@ from lockon.video.layouts import Damage, Watch, find_layout
 from lockon.video.opening import choose_stream, open_container, reason, stream_name
 from lockon.video.orientation import Matrix, Orientation, is_quarter, nearest, upright
 from lockon.video.source import NOMINAL_FPS, FrameSource, RawFrames
+from lockon.video.starts import can_begin
 
 END_SLACK = 0.1  # seconds, and a frame, by which a healthy Matroska or AVI file may end before it says
 STRICT = {"hevc", "mjpeg"}  # decoders that pass over damage unless told to stop there, and stop at nothing else
+PATIENCE = 300  # packets to wait for one that decoding can begin with
 JOINT = 2  # packets before the first of a joined recording that may be marked as incomplete
 
 __all__ = ["VideoSource", "reason"]
@@ -60,10 +62,11 @@ class VideoSource(FrameSource):
         self._stamped = stamped
         self._ledger = Ledger(self._stream, stamped, kind.startswith(("mov", "matroska")))
         self._packets = 0
+        self._codec, self._begun = context.codec.canonical_name, False
         self._origin: int | None = None  # stamp of the first frame
         self._shown, self._shown_end = -inf, inf  # seconds since that of the last frame, and its end on the clock
         fps = float(self._stream.guessed_rate or self._stream.average_rate or NOMINAL_FPS)
-        self._clock = Clock(self._tick, fps, leaps=kind in ("mpegts", "hls"))
+        self._clock = Clock(self._tick, fps)
         name = stream_name(str(source)) if live else Path(source).stem
         self._remarks = [remark] if remark else []
         self._stored_aspect = self._stream.sample_aspect_ratio or Fraction(1)
@@ -73,7 +76,7 @@ class VideoSource(FrameSource):
     def _prepare(self, kind: str) -> None:
         context = self._stream.codec_context
         self._stream.thread_type = "AUTO"
-        if context.codec.canonical_name in STRICT:
+        if context.codec.canonical_name in STRICT and not self.live:
             context.options = {"err_detect": "explode"}
         if kind in ("hls", "dash"):  # do not fetch what is not used
             for other in self._container.streams:
@@ -133,15 +136,15 @@ class VideoSource(FrameSource):
         for packet in self._container.demux(self._stream):
             if packet.size == 0:
                 continue
-            if self._restarts(packet):
+            if self._restarts(packet) and packet.is_keyframe:
                 yield None
                 self._stream.codec_context.flush_buffers()
             self._packets += 1
             yield packet
         yield None
 
-    def _restarts(self, packet: Packet[VideoStream]) -> bool:
-        anew = self._clock.restamp(packet)
+    def _restarts(self, packet: Packet[VideoStream], joint: bool = False) -> bool:
+        anew = self._clock.restamp(packet, joint)
         if anew:
             self._remark(f"its clock starts anew after {self._packets} pictures; time goes on from there")
         return anew
@@ -156,20 +159,16 @@ class VideoSource(FrameSource):
 
     def _file_frames(self) -> Iterator[VideoFrame]:
         for packet, anew in self._file_packets():
-            if anew:
+            if anew and packet.is_keyframe:
                 yield from self._ledger.admit(self._stream.decode(None))
                 yield from self._ledger.finish()
                 self._stream.codec_context.flush_buffers()
+            self._packets += 1
+            if not self._begins(packet):
+                continue
             if not packet.is_discard:
                 self._ledger.feed(packet)
-            self._packets += 1
-            try:
-                frames = self._stream.decode(packet)
-            except av.FFmpegError:
-                if self._ledger.started:
-                    raise
-                continue  # a film that begins within a group of pictures
-            yield from self._ledger.admit(frames)
+            yield from self._ledger.admit(self._stream.decode(packet))
         tail = self._stream.decode(None)
         if self._is_short():
             yield from self._ledger.until_gap(tail, self._shown_end, self.fps)
@@ -189,10 +188,12 @@ class VideoSource(FrameSource):
                 self._watch.check(packet)
             if packet.size == 0:  # PyAV's end mark or an empty sample; a decoder takes both for the end
                 continue
-            anew = self._restarts(packet)
+            anew = self._restarts(packet, joint=bool(waiting))
             waiting.append((packet, anew))
             if waiting[0][0].is_corrupt:
-                joined = len(waiting) > 1 and packet.is_keyframe and (anew or self._clock.follows(packet, waiting[-2][0]))
+                joined = (
+                    len(waiting) > 1 and packet.is_keyframe and (anew or self._clock.follows(packet, waiting[-2][0]))
+                )
                 if not joined and len(waiting) <= JOINT:
                     continue
                 if not joined:
@@ -201,6 +202,16 @@ class VideoSource(FrameSource):
             waiting = []
         if waiting:
             raise Damage("a packet is incomplete")
+
+    def _follows(self, packets: list[tuple[Packet[VideoStream], bool]]) -> bool:
+        return len(packets) > 1 and self._clock.follows(packets[-1][0], packets[-2][0])
+
+    def _begins(self, packet: Packet[VideoStream]) -> bool:
+        """Whether a packet is to be decoded: a film can begin within a group of pictures."""
+        context = self._stream.codec_context
+        if not self._begun:
+            self._begun = self._packets > PATIENCE or can_begin(self._codec, packet, context.extradata)
+        return self._begun
 
     def _is_short(self) -> bool:
         """Did the file end before its own index or header said?"""
@@ -226,12 +237,12 @@ class VideoSource(FrameSource):
 
 def _promise(container: InputContainer, stream: VideoStream) -> tuple[int | None, float | None]:
     """What a file says of itself, by index or header: (packets, seconds at the end), None where unsaid."""
-    kind, tick = container.format.name, float(stream.time_base or 0)
+    kind = container.format.name
     indexed = sum(1 for entry in stream.index_entries if entry.size and not entry.is_discard)
     if kind.startswith("mov"):  # the frame count of the header ignores edit lists and fragments
         return indexed or None, None
     if kind == "avi":  # the header counts slots, some empty; a cut file has lost the index at its end
-        return (indexed if indexed == stream.frames else None), stream.frames * tick
+        return (indexed if indexed == stream.frames else None), None
     if not kind.startswith("matroska") or not container.duration:
         return None, None
     seconds = container.duration / av.time_base  # of the longest stream; FFmpeg and mkvmerge note each one's own

@@ -11,7 +11,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from lockon.video.layouts.base import Damage
-from lockon.video.starts import is_hidden, is_start
+from lockon.video.starts import is_closed, is_hidden, is_start
 
 # Codecs of which each packet makes a picture. MPEG-4 is none: some packets say `same again`.
 ONE_EACH = {
@@ -44,13 +44,10 @@ class Ledger:
         self._held: list[VideoFrame] = []  # frames decoded, in order of time, that a fault may still spoil
         self._free: set[int] = set()  # stamps of packets before the first that can be decoded by itself
         self._start: int | None = None  # stamp of that one
+        self._counted = False  # packets have no stamps to know their pictures by
+        self._closed = False  # no picture after that one is coded from any before it
         self._count = self._came = 0  # packets and frames since that one
         self.fed_end = -inf  # in seconds on the stream's clock
-
-    @property
-    def started(self) -> bool:
-        """Whether a packet has come that can be decoded by itself."""
-        return self._start is not None
 
     def feed(self, packet: Packet[VideoStream]) -> None:
         """Notes a packet before it is decoded."""
@@ -60,8 +57,10 @@ class Ledger:
         first = self._start is None and is_start(self._codec, packet, self._stream.codec_context.extradata)
         if first:
             self._start = stamp or 0
+            self._closed = is_closed(self._codec, packet)
         self._count += self._start is not None
         if not self._stamped or stamp is None:
+            self._counted = True
             return
         if self._start is None or stamp < self._start:
             self._free.add(stamp)
@@ -75,6 +74,8 @@ class Ledger:
                 raise Damage("the picture is incomplete")
             self._one_each &= not frame.interlaced_frame  # two fields may come in two packets
             self._came += 1
+            if self._start is None:  # refreshed piece by piece up to here
+                self._start = frame.pts or 0
             self._held.append(frame)
             self._pass_over(inf if frame.pts is None else frame.pts)
             yield from self.settled()
@@ -127,7 +128,7 @@ class Ledger:
             raise Damage("the picture is missing")
         held, self._held = self._held, []
         yield from held
-        if not self._stamped and self._count > self._came and self._must_come():
+        if self._counted and self._closed and self._count > self._came and self._must_come():
             raise Damage("pictures are missing")
         self._fed, self._free, self._start = [], set(), None
         self._count = self._came = 0

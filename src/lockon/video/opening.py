@@ -44,9 +44,7 @@ def open_container(source: str | Path, live: bool) -> InputContainer:
     return _open(str(path), "video", (OPEN_TIMEOUT, READ_TIMEOUT) if listed else None, str(source))
 
 
-def _open(
-    address: str, kind: str, timeout: tuple[float, float] | None, shown: str | None = None
-) -> InputContainer:
+def _open(address: str, kind: str, timeout: tuple[float, float] | None, shown: str | None = None) -> InputContainer:
     try:
         return av.open(address, timeout=timeout, metadata_errors="ignore")  # whatever the encoding of a title
     except (av.FFmpegError, OSError, ValueError) as error:
@@ -120,7 +118,10 @@ def choose_stream(container: InputContainer, source: str) -> tuple[VideoStream, 
     films = [s for s in videos if s is not stream and s.frames != 1 and s.codec_context is not None]
     if not films:
         return stream, ""
-    return stream, f"{len(films) + 1} video streams; number {stream.index} is used ({_size(stream)}), not {_list(films)}"
+    return (
+        stream,
+        f"{len(films) + 1} video streams; number {stream.index} is used ({_size(stream)}), not {_list(films)}",
+    )
 
 
 def _list(streams: list[VideoStream]) -> str:

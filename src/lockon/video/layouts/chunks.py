@@ -21,12 +21,13 @@ class Chunks(Layout):
         self._stream, self._streams = stream, streams
 
     def _walk(self) -> Iterator[int]:
-        at, inside = 0, False  # inside the list of pictures and sound
+        at, inside, end = 0, False, 0  # inside the list of pictures and sound, and where it ends
         while at + 8 <= self.size:
             head = self.read(at, 12)
             kind, size = head[:4], int.from_bytes(head[4:8], "little")
             if kind in LISTS:
                 inside = head[8:12] in (b"movi", b"rec ")
+                end = at + 8 + size if head[8:12] == b"movi" and size else end
                 content = inside or kind == b"RIFF"
                 at += 12 if content else 8 + size + size % 2
                 continue
@@ -45,6 +46,8 @@ class Chunks(Layout):
             if number == self._stream and kind[2:] in PICTURES and size:
                 yield at + 8
             at += 8 + size + size % 2
+        if inside and at < end:
+            raise Damage(CUT)
 
     def _number(self, kind: bytes) -> int | None:
         """The stream that a chunk is of, None if it is of none."""

@@ -40,6 +40,6 @@ class Program(Layout):
     def _behind_stuffing(self, at: int) -> int:
         zeros = self.read(at, STUFFING)
         rest = zeros.lstrip(b"\0")
-        if len(zeros) == len(rest) or not (rest[:1] == b"\1" or len(zeros) < STUFFING and not rest):
+        if len(zeros) == len(rest) or not (rest[:1] == b"\1" or (len(zeros) < STUFFING and not rest)):
             raise Damage(FOREIGN)
         return at + len(zeros) - len(rest) - 2 if rest else at + len(zeros)
