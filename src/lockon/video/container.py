@@ -90,7 +90,8 @@ class VideoSource(FrameSource):
                 for frame, fault in self._decode_stream() if self.live else self._decode_file():
                     yield self._time(frame), partial(self._make, frame, fault)
             except (av.FFmpegError, Damage, OSError) as error:
-                for frame in self._ledger.salvage(self._drained()):
+                saved = self._ledger.salvage(self._drained())
+                for frame in self._ledger.until_gap(saved, self._shown_end, self.fps):
                     yield self._time(frame), partial(self._make, frame, "")
                 raise self._fault(error) from error
 
@@ -105,7 +106,7 @@ class VideoSource(FrameSource):
         if not self._stamped or frame.pts is None:
             return self._count / self.fps
         self._origin = frame.pts if self._origin is None else self._origin
-        self._shown_end = (frame.pts + (frame.duration or 0)) * self._tick
+        self._shown_end = frame.pts * self._tick + ((frame.duration or 0) * self._tick or 1 / self.fps)
         seconds = (frame.pts - self._origin) * self._tick
         self._shown = seconds if seconds >= self._shown else self._shown + 1 / self.fps
         return self._shown
@@ -171,7 +172,7 @@ class VideoSource(FrameSource):
             yield from self._ledger.admit(self._stream.decode(packet))
         tail = self._stream.decode(None)
         if self._is_short():
-            yield from self._ledger.until_gap(tail, self._shown_end, self.fps)
+            yield from self._ledger.until_gap(self._ledger.admit(tail), self._shown_end, self.fps)
             raise Damage("the file ends too early")
         yield from self._ledger.admit(tail)
         self._watch.finish()
@@ -188,20 +189,23 @@ class VideoSource(FrameSource):
                 self._watch.check(packet)
             if packet.size == 0:  # PyAV's end mark or an empty sample; a decoder takes both for the end
                 continue
-            anew = self._restarts(packet, joint=bool(waiting))
+            broken = bool(waiting) and waiting[0][0].is_corrupt
+            anew = self._restarts(packet, joint=broken)
             waiting.append((packet, anew))
-            if waiting[0][0].is_corrupt:
-                joined = (
-                    len(waiting) > 1 and packet.is_keyframe and (anew or self._clock.follows(packet, waiting[-2][0]))
-                )
+            if broken or (packet.is_corrupt and len(waiting) == 1):
+                joined = packet.is_keyframe and broken and (anew or self._follows(waiting))
                 if not joined and len(waiting) <= JOINT:
                     continue
                 if not joined:
                     raise Damage("a packet is incomplete")
-            yield from waiting
-            waiting = []
+            ready = waiting[:-1] if self._watch.late else waiting
+            waiting = waiting[len(ready) :]
+            yield from ready
         if waiting:
+            self._watch.finish()
+        if any(packet.is_corrupt for packet, _ in waiting):
             raise Damage("a packet is incomplete")
+        yield from waiting
 
     def _follows(self, packets: list[tuple[Packet[VideoStream], bool]]) -> bool:
         return len(packets) > 1 and self._clock.follows(packets[-1][0], packets[-2][0])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import takewhile
 from math import inf
 
 from av.packet import Packet
@@ -15,7 +14,7 @@ from lockon.video.starts import is_closed, is_hidden, is_start
 
 # Codecs of which each packet makes a picture. MPEG-4 is none: some packets say `same again`.
 ONE_EACH = {
-    "av1", "dnxhd", "ffv1", "ffvhuff", "h264", "hevc", "huffyuv", "jpeg2000", "mjpeg", "mpeg1video", "mpeg2video",
+    "av1", "dnxhd", "ffv1", "ffvhuff", "gif", "h264", "hevc", "huffyuv", "jpeg2000", "mjpeg", "mpeg1video", "mpeg2video",
     "png", "prores", "rawvideo", "vp8", "vp9", "vvc",
 }  # fmt: skip
 
@@ -108,16 +107,14 @@ class Ledger:
             self._fed = [s for s in self._fed if s != stamp]
             yield self._held.pop(0)
 
-    def until_gap(self, frames: list[VideoFrame], shown_end: float, fps: float) -> Iterator[VideoFrame]:
-        """Gives a cut file's last frames. Later ones may stand in the file before earlier ones, which are lost."""
-
-        def follows(frame: VideoFrame) -> bool:
-            nonlocal shown_end
-            gap = (frame.pts or 0) * self._tick - shown_end
-            shown_end = ((frame.pts or 0) + (frame.duration or 0)) * self._tick
-            return not self._stamped or gap < 0.5 / fps
-
-        yield from takewhile(follows, self.admit(frames))
+    def until_gap(self, frames: Iterator[VideoFrame], shown_end: float, fps: float) -> Iterator[VideoFrame]:
+        """Gives the last frames before a fault, up to a gap: later ones may stand in the file before earlier ones."""
+        for frame in frames:
+            begin = (frame.pts or 0) * self._tick
+            if self._stamped and begin - shown_end > 0.5 / fps:
+                break
+            shown_end = begin + ((frame.duration or 0) * self._tick or 1 / fps)
+            yield frame
         self._held.clear()
 
     def finish(self) -> Iterator[VideoFrame]:

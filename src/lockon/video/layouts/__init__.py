@@ -11,10 +11,14 @@ from av.video.stream import VideoStream
 from lockon.video.layouts.base import CUT, Damage, Layout
 from lockon.video.layouts.chunks import Chunks
 from lockon.video.layouts.fragments import Fragments
+from lockon.video.layouts.gif import Gif
 from lockon.video.layouts.matroska import Matroska
+from lockon.video.layouts.packs import Packs
 from lockon.video.layouts.pages import Pages
 from lockon.video.layouts.program import Program
+from lockon.video.layouts.rows import Rows
 from lockon.video.layouts.tags import Tags
+from lockon.video.layouts.transport import Transport
 
 __all__ = ["Damage", "Watch", "find_layout"]
 
@@ -34,6 +38,16 @@ def find_layout(path: Path, container: InputContainer, stream: VideoStream) -> L
             return Pages(path)
         case "mpeg":
             return Program(path)
+        case "mpegts":
+            return Transport(path)
+        case "gif":
+            return Gif(path)
+        case "mxf":
+            return Packs(path)
+        case "yuv4mpegpipe":
+            return Rows(path, longest=80)
+        case "ivf":
+            return Rows(path, longest=0, behind=12)
     return None
 
 
@@ -58,7 +72,13 @@ class Watch:
         find = self._layout.before if self._seen else self._layout.start
         if find(packet.pos) > self._seen:
             raise Damage("pictures are missing")
+        self._layout.take(packet.pos, packet.size)
         self._seen, self._last = self._seen + 1, packet.pos
+
+    @property
+    def late(self) -> bool:
+        """Whether a packet is only known to be good when the next one is, or the end."""
+        return self._layout is not None and self._layout.late
 
     def finish(self) -> None:
         """Looks at the rest of the file."""

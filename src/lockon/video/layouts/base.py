@@ -27,6 +27,7 @@ class Layout(ABC):
         Damage: something stands in the file that the format does not put there, or the file ends within an element.
     """
 
+    late = False  # a packet is only known to be good when the next one is
     _file: int | None = None
 
     def __init__(self, path: Path) -> None:
@@ -35,6 +36,7 @@ class Layout(ABC):
         self._places = self._walk()
         self._next: float = -1  # place of the next picture; -1 before the first
         self._passed = -1  # pictures before it
+        self._taken = -1  # end of the last packet
 
     @abstractmethod
     def _walk(self) -> Iterator[int]:
@@ -50,6 +52,10 @@ class Layout(ABC):
     def start(self, position: int) -> int:
         """Looks at the file from the place of the stream's first packet on; the number of its pictures before that."""
         return self.before(position)
+
+    def take(self, position: int, size: int) -> None:
+        """Notes a packet of the stream: its first byte, as in FFmpeg's packets, and its size."""
+        self._taken = position + size
 
     def total(self) -> int:
         """Counts all pictures."""

@@ -13,17 +13,10 @@ FIRST = 0x02  # flag of a stream's first page
 class Pages(Layout):
     """Packets of one stream; a picture's place is the page in which it ends."""
 
-    _headers = 0  # packets before the first picture
-
     def start(self, position: int) -> int:
         """Takes the stream's number from its first page with a picture."""
         self._serial = self.read(position, HEADER)[14:18]
-        self._headers = super().start(position)
-        return 0
-
-    def before(self, position: float) -> int:
-        """Counts packets without those that describe the stream."""
-        return super().before(position) - self._headers
+        return super().start(position)
 
     def _walk(self) -> Iterator[int]:
         at, last = 0, -1
@@ -41,6 +34,6 @@ class Pages(Layout):
                 if last >= 0 and number > last + 1:
                     raise Damage("a page is missing")
                 last = number
-                for _ in range(sum(size < 255 for size in table)):
-                    yield at
+                if any(head[6:14]):  # pages with the description of the stream have no time
+                    yield from [at] * sum(size < 255 for size in table)
             at += HEADER + len(table) + sum(table)

@@ -8,7 +8,7 @@ from lockon.video.layouts.base import CUT, FOREIGN, Damage, Layout
 
 START = b"\x00\x00\x01"
 PACK, END, FIRST_WITH_SIZE = 0xBA, 0xB9, 0xBB
-STUFFING = 4096  # zero bytes between packets that some writers leave, at most
+STUFFING = 16  # zero bytes between packets that some writers leave, at most; any number at the end
 
 
 class Program(Layout):
@@ -38,8 +38,10 @@ class Program(Layout):
             yield at
 
     def _behind_stuffing(self, at: int) -> int:
-        zeros = self.read(at, STUFFING)
-        rest = zeros.lstrip(b"\0")
-        if len(zeros) == len(rest) or not (rest[:1] == b"\1" or (len(zeros) < STUFFING and not rest)):
+        data = self.read(at, 2 * STUFFING)
+        zeros = len(data) - len(data.lstrip(b"\0"))
+        if data and zeros == len(data) and not self.read(at, self.size - at).strip(b"\0"):
+            return self.size
+        if not 2 < zeros <= STUFFING or data[zeros] != START[-1]:
             raise Damage(FOREIGN)
-        return at + len(zeros) - len(rest) - 2 if rest else at + len(zeros)
+        return at + zeros - 2
