@@ -243,9 +243,9 @@ def test_start_and_end_are_exact(clips: Path, name: str, start: int, end: int | 
 def test_skipped_frames_are_not_converted(clips: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     upright, converted = container._upright, []
 
-    def convert(frame: Any) -> tuple[Image, str]:
+    def convert(frame: Any, matrix: Any) -> Image:
         converted.append(frame)
-        return upright(frame)
+        return upright(frame, matrix)
 
     monkeypatch.setattr(container, "_upright", convert)
     assert len(list(open_frames(clips / "clip.mp4", start=20))) == len(converted) == 4
