@@ -17,7 +17,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from lockon.boxes import Box
+from lockon.boxes import Box, check_box
 from lockon.errors import ModelError, TrackerError
 from lockon.evaluation import opencv_child
 from lockon.evaluation.child import Child, LateError
@@ -132,6 +132,7 @@ class OpenCVSteps:
         """One after another; a box is rounded to whole pixels, one at least.
 
         Raises:
+            BoxError: a box that is none, or lies outside the frame.
             ModelError: OpenCV's own error.
             TrackerError: as ``check``.
         """
@@ -148,7 +149,8 @@ class OpenCVSteps:
         self._processes = []
 
     def _start(self, frame: np.ndarray, box: Sequence[float]) -> tuple[Track, Result]:
-        x, y, w, h = (float(v) for v in box)
+        height, width = frame.shape[:2]
+        x, y, w, h = check_box(box, width, height)
         whole = [round(x), round(y), max(1, round(w)), max(1, round(h))]
         process = self._idle()
         what = f"cannot start on box {','.join(map(str, whole))}"

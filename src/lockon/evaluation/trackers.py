@@ -108,12 +108,13 @@ def _open_trax(command: str, patience: float | None) -> Entrant:
 
 def _open_opencv(name: str, given: Path | None, patience: float | None) -> Entrant:
     files = find_files(name, given)
+    config = {"tracker": name, "weights": _digests(list(files.values()))}
     steps = OpenCVSteps(name, files, patience)
     try:
         steps.check()
-    finally:
+    except BaseException:
         steps.close()
-    config = {"tracker": name, "weights": _digests(list(files.values()))}
+        raise
     return Entrant(name, steps, config, close=steps.close)
 
 
