@@ -379,7 +379,7 @@ def test_a_result_that_is_no_array_of_numbers(boxes: Any, says: str) -> None:
 def test_lists_and_whole_numbers_do_as_well() -> None:
     expected = one("pysot", TRUTH, TRUTH)
     for truth, boxes in ((TRUTH.tolist(), TRUTH.tolist()), (TRUTH.astype(int), TRUTH.astype(np.float32))):
-        walk = Sequence("walk", (), truth, labels={"absent": [0, 0, 0, 0]})  # type: ignore[arg-type, dict-item]
+        walk = Sequence("walk", (), truth, labels={"absent": [0, 0, 0, 0]})  # type: ignore[dict-item]
         assert score("pysot", [walk], {"walk": boxes}).summary == expected  # type: ignore[dict-item]
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from lockon.errors import BoxError, DataError, ModelError, TrackerError
+from lockon.evaluation import child, opencv
 from lockon.evaluation.opencv_child import Track, is_box, reason, score_of
 from lockon.evaluation.results import is_complete, read_trace
 from lockon.evaluation.runner import make_job, run
@@ -42,10 +43,10 @@ def follow(entrant: Entrant, width: int = 160, frames: int = 3) -> list[Result]:
     return results
 
 
-def errors(tmp_path: Path, **how: int) -> dict[str, str]:
+def errors(tmp_path: Path) -> dict[str, str]:
     """How the sequences of a small benchmark end."""
     job = make_job("opencv-mil", write_benchmark(tmp_path / "data"), tmp_path / "out", "cpu")
-    ended = {event.name: event.error for event in run(job, **how) if event.ended}
+    ended = {event.name: event.error for event in run(job) if event.ended}
     assert {name: is_complete(job.folder, name) for name in ended} == {name: not e for name, e in ended.items()}
     return ended
 
@@ -112,15 +113,9 @@ def test_scores_are_those_that_say_something() -> None:
 
 def test_a_box_is_four_numbers_with_an_area_somewhere_near() -> None:
     assert is_box([0, -3, 1, 1])
-    for values in (
-        [0, 0, 1],
-        [0, 0, 0, 1],
-        [0, 0, 1, -1],
-        [math.nan, 0, 1, 1],
-        [0, 0, math.inf, 1],
-        [-(2**31), 0, 1, 1],
-    ):
-        assert not is_box(values)
+    none: list[list[float]] = [[0, 0, 1], [0, 0, 0, 1], [0, 0, 1, -1], [-(2**31), 0, 1, 1]]
+    none += [[math.nan, 0, 1, 1], [0, 0, math.inf, 1]]
+    assert not any(map(is_box, none))
 
 
 def test_opencvs_errors_are_told_in_one_line_without_the_place_in_its_code() -> None:
@@ -218,15 +213,13 @@ def test_a_process_takes_one_target_after_the_other(fake: FakeOpenCV, tmp_path: 
     job = make_job("opencv-mil", write_benchmark(tmp_path / "data"), tmp_path / "out", "cpu")
     started = []
     with pytest.MonkeyPatch.context() as patch:
-        import lockon.evaluation.opencv as module
-
-        begin = module.Child
+        begin = child.Child
 
         def counted(*arguments: object) -> object:
             started.append(arguments)
             return begin(*arguments)  # type: ignore[arg-type]
 
-        patch.setattr(module, "Child", counted)
+        patch.setattr(opencv, "Child", counted)
         assert not [event.error for event in run(job) if event.error]
     assert len(started) == 1
     trace = read_trace(job.folder, "a", 5)

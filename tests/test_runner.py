@@ -480,7 +480,7 @@ def test_a_run_that_is_told_to_end_ends_its_workers_and_their_trackers(
     worker = int(fake.hung.read_text())
     trackers = descendants(worker)
     assert trackers
-    events.close()  # type: ignore[attr-defined]
+    events.close()
     assert not is_alive(worker)
     for pid in trackers:
         wait_for_end(pid)

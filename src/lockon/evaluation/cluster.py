@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import socket
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from typing import Any
@@ -29,7 +29,7 @@ RETRIES = 3  # of a sequence whose worker dies
 CONNECT_SECONDS = 10
 
 
-def work_on_ray(job: Job, names: list[str], address: str) -> Iterator[Event]:
+def work_on_ray(job: Job, names: list[str], address: str) -> Generator[Event, None, None]:
     """As ``runner.work``, on a cluster; a sequence whose worker or machine dies is tracked anew elsewhere.
 
     Args:

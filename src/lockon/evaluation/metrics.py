@@ -145,8 +145,8 @@ def score(
         benchmark: its name; got10k and pytracking have rules of their own for some.
         exclude_invalid_frames: pytracking's option of this name.
 
-    Rows that are NaN or of a negative size are what the toolkit makes of them, see ``conventions``; LaSOT's own annotation
-    has one of those.
+    Rows that are NaN or of a negative size are what the toolkit makes of them, see ``conventions``; LaSOT's own
+    annotation has one of those.
 
     Raises:
         DataError: an unknown toolkit; no sequence, or two of one name; results that are missing, no numbers, of

@@ -220,7 +220,7 @@ class _Process:
             parts = [memoryview(json.dumps(request).encode() + b"\n")]
         else:
             head = json.dumps(request | {"shape": frame.shape}).encode() + b"\n"
-            parts = [memoryview(head), memoryview(np.ascontiguousarray(frame)).cast("B")]
+            parts = [memoryview(head), np.ascontiguousarray(frame).data.cast("B")]
         for part in parts:
             while part:
                 part = part[self._child.stdin.write(part) :]

@@ -8,7 +8,7 @@ import signal
 import sys
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing, suppress
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
@@ -24,7 +24,7 @@ RUN_AGAIN = 87  # exit code of a process that has run the script which started i
 GUARD = 'if __name__ == "__main__":'
 
 
-def work_in_processes(job: Job, names: list[str], workers: int) -> Iterator[Event]:
+def work_in_processes(job: Job, names: list[str], workers: int) -> Generator[Event, None, None]:
     """As ``runner.work``, in new processes, each of which asks for a sequence when it has room for one.
 
     Of a process that dies, the sequences under way get an error; the others go on.
@@ -52,7 +52,7 @@ class _Team:
         self._codes: list[int | None] = []
         self._began = False
 
-    def events(self) -> Iterator[Event]:
+    def events(self) -> Generator[Event, None, None]:
         """All that the processes tell."""
         try:
             for _ in range(self._workers):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -277,7 +277,7 @@ def _track(steps: Steps, pairs: list[tuple[Lane, Any]]) -> None:
         lane.add(state, result, result.times.get(ELSEWHERE, 1000 * seconds) / 1000)
 
 
-def work(job: Job, names: Iterable[str]) -> Iterator[Event]:
+def work(job: Job, names: Iterable[str]) -> Generator[Event, None, None]:
     """Tracks sequences and writes their results, in this process.
 
     A sequence that another run has claimed comes later, and is left out if it is complete by then.
@@ -374,8 +374,8 @@ def _refuse_other_data(folder: Path, benchmark: Benchmark) -> None:
             raise DataError(f"{folder}/{name}.txt: results of other data: {difference}; choose another --out")
 
 
-def run(job: Job, workers: int = 1, ray: str | None = None) -> Iterator[Event]:
-    """Tracks what is not complete yet, and tells how far it is.
+def run(job: Job, workers: int = 1, ray: str | None = None) -> Generator[Event, None, None]:
+    """Tracks what is not complete yet, and tells how far it is; what it started ends when it is closed.
 
     Args:
         workers: processes on this machine. A script that asks for more than one is run again by each of them, up to
