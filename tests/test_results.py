@@ -350,7 +350,7 @@ def test_a_record_is_what_one_of_two_runs_that_begin_at_once_wrote(tmp_path: Pat
 
 
 HOLD = "import sys, time; from lockon.evaluation.results import *; from pathlib import Path\n"
-HOLD += "held = Claim.take(Path(sys.argv[1]), 'car'); print(held is not None, flush=True); time.sleep(60)"
+HOLD += "held = Claim.take(Path(sys.argv[1]), 'car'); print(held is not None, flush=True); time.sleep(600)"
 
 
 def test_a_claim_is_one_processs_until_it_dies(tmp_path: Path) -> None:

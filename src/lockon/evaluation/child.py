@@ -48,7 +48,7 @@ class Child:
         self.stdin, self.stdout = self._process.stdin, self._process.stdout
         self._words = _Words(self._process.stderr)
         self._waiting: _Call[Any] | None = None
-        self._killed = False
+        self._killed = self._lost = False
 
     def within(self, seconds: float, call: Callable[[], T]) -> T:
         """What a function gives that talks to the command; its errors are raised here.
@@ -60,7 +60,7 @@ class Child:
         self._waiting = waiting
         if not waiting.ended(seconds):
             self.kill()
-            waiting.ended(FAREWELL)
+            self._lost = not waiting.ended(FAREWELL)
             raise LateError(f"gave no answer in {seconds:g} seconds")
         self._waiting = None
         return waiting.answer()
@@ -93,7 +93,7 @@ class Child:
     def close(self) -> None:
         """Kills it, and closes the pipes."""
         self.kill()
-        if self._waiting is not None and not self._waiting.ended(FAREWELL):
+        if self._lost or (self._waiting is not None and not self._waiting.ended(FAREWELL)):
             _ABANDONED.append(self)  # its call may still read from the pipes, which somebody else keeps open
             return
         for pipe in (self.stdin, self.stdout):
