@@ -12,7 +12,7 @@ from lockon.errors import SourceError
 from lockon.evaluation.benchmarks.files import list_pictures
 from lockon.pictures import IMAGE_SUFFIXES
 from lockon.video import FrameSource, open_frames
-from tests.test_video import grey, numbers
+from tests.clips import grey, numbers
 
 
 def fill(folder: Path, *names: str) -> Path:

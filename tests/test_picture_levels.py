@@ -13,7 +13,7 @@ import pytest
 from lockon.errors import PictureError, SourceError
 from lockon.pictures import Image, Levels, PictureFile, Range, as_rgb
 from lockon.video import open_frames
-from tests.test_video import grey
+from tests.clips import grey
 from tests.tiffs import tiff
 
 Picture = np.ndarray[Any, Any]
