@@ -97,7 +97,7 @@ def cut(path: Path, share: float) -> Path:
     return path
 
 
-def read_to_fault(path: Path, **options: int) -> tuple[list[Frame], FrameError]:
+def read_to_fault(path: Path, **options: Any) -> tuple[list[Frame], FrameError]:
     frames: list[Frame] = []
     with pytest.raises(FrameError) as caught, open_frames(path, **options) as source:
         frames.extend(source)
@@ -243,9 +243,9 @@ def test_start_and_end_are_exact(clips: Path, name: str, start: int, end: int | 
 def test_skipped_frames_are_not_converted(clips: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     upright, converted = container._upright, []
 
-    def convert(frame: Any) -> tuple[Image, str]:
+    def convert(frame: Any, matrix: Any) -> Image:
         converted.append(frame)
-        return upright(frame)
+        return upright(frame, matrix)
 
     monkeypatch.setattr(container, "_upright", convert)
     assert len(list(open_frames(clips / "clip.mp4", start=20))) == len(converted) == 4

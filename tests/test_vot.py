@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import math
 import os
 import re
 import shlex
@@ -35,11 +36,15 @@ from lockon.evaluation.regions import (
     format_region,
     truth,
 )
+from lockon.evaluation.runner import make_job, run
 from lockon.evaluation.sequences import Sequence
 from lockon.evaluation.submit import pack_vot
+from lockon.evaluation.trackers import open_tracker
 from lockon.registry import shipped_weights
 from lockon.tracker import Result
 from tests import scenes
+from tests.kills import is_alive, wait_for_end
+from tests.videos import write_benchmark
 
 pytest.importorskip("vot", reason="needs the extra vot")
 
@@ -72,10 +77,11 @@ experiments:
         high: 8
 """
 
-# A tracker of somebody else's: it repeats its first box, in the form that it is told. Told so, it tracks only once, or
-# dies at its second frame.
+# A tracker of somebody else's: it repeats its first box, in the form that it is told. Told so, it tracks only once,
+# dies or hangs at its second frame, says more than anybody wants to hear, or answers with what is no box.
 STILL = """
 import sys
+import time
 import numpy as np
 import trax
 metadata = {"vot": "python"} if "once" in sys.argv else {}
@@ -89,7 +95,11 @@ while (request := server.wait()).type != trax.TraxStatus.QUIT:
     elif "die" in sys.argv:
         sys.exit("RuntimeError: no luck")
     else:
-        properties = {"confidence": 0.25}
+        properties = {"confidence": "inf" if "sure" in sys.argv else 0.25}
+    if "loud" in sys.argv:
+        sys.stderr.write("x" * 999 + "\\n" + "y" * 9_000_000 + "\\n")
+    if "hang" in sys.argv and not request.objects:
+        time.sleep(600)
     answer = trax.Rectangle.create(*box)
     if "polygon" in sys.argv:
         answer = trax.Polygon.create([(x, y), (x + w, y), (x, y + h)])
@@ -99,6 +109,10 @@ while (request := server.wait()).type != trax.TraxStatus.QUIT:
         answer = trax.Mask.create(np.zeros((5, 5), np.uint8))
     if "code" in sys.argv:
         answer = trax.Special.create(0)
+    if "nan" in sys.argv and not request.objects:
+        answer = trax.Rectangle.create(float("nan"), y, w, h)
+    if "negative" in sys.argv and not request.objects:
+        answer = trax.Rectangle.create(x, y, -w, h)
     server.status([(answer, properties)])
 """
 
@@ -432,3 +446,86 @@ def test_a_command_that_dies_tells_why_and_can_start_again(still: str, sequences
 def test_a_command_that_is_no_tracker(command: str, timeout: float, message: str) -> None:
     with pytest.raises(TrackerError, match=message):
         TraxTracker(command, timeout).init(Path("00000001.jpg"), (10, 20, 30, 40))
+
+
+def test_a_command_that_writes_more_than_anybody_reads_goes_on_and_its_last_words_are_few(
+    still: str, sequences: list[Sequence]
+) -> None:
+    first, second, *_ = sequences[0].files
+    with TraxTracker(f"{still} loud") as tracker:
+        tracker.init(first, (10, 20, 30, 40))
+        assert tracker.update(second).box == (10, 20, 30, 40)
+    with TraxTracker(f"{still} loud die") as tracker:
+        tracker.init(first, (10, 20, 30, 40))
+        with pytest.raises(TrackerError) as caught:
+            tracker.update(second)
+    assert "its last words: yyy" in str(caught.value)
+    assert str(caught.value).endswith(" | RuntimeError: no luck")
+    assert len(str(caught.value)) < 10_000
+
+
+def test_a_command_that_stops_answering_is_ended_with_all_that_it_started(
+    still: str, sequences: list[Sequence], tmp_path: Path
+) -> None:
+    first, second, *_ = sequences[0].files
+    script = tmp_path / "start.sh"
+    script.write_text(f"sleep 600 & echo $! > {tmp_path}/number\nexec {still} hang\n")
+    tracker = TraxTracker(f"sh {script}")
+    tracker.init(first, (10, 20, 30, 40))
+    beside = int((tmp_path / "number").read_text())
+    assert is_alive(beside)
+    tracker._process._timeout = 0.2  # type: ignore[union-attr]
+    with pytest.raises(TrackerError, match=rf"gave no answer in 0\.2 seconds at {second}; it wrote no error"):
+        tracker.update(second)
+    wait_for_end(beside)
+    tracker.close()
+
+
+def test_what_a_command_leaves_behind_is_ended_too(sequences: list[Sequence], tmp_path: Path) -> None:
+    """Though the command itself has ended."""
+    script = tmp_path / "start.sh"
+    script.write_text(f"sleep 600 > /dev/null & echo $! > {tmp_path}/number\nexit 3\n")
+    with pytest.raises(TrackerError, match="ended with code 3 before it said hello"):
+        TraxTracker(f"sh {script}").init(sequences[0].files[0], (10, 20, 30, 40))
+    wait_for_end(int((tmp_path / "number").read_text()))
+
+
+def test_a_command_whose_output_somebody_else_keeps_open_is_not_waited_for(sequences: list[Sequence]) -> None:
+    """Its child has left the group of processes that is ended."""
+    outside = "import os, time; os.setsid(); time.sleep(8)"
+    command = f"sh -c '{sys.executable} -c \"{outside}\" & sleep 600'"
+    with pytest.raises(TrackerError, match="gave no answer in 1 seconds before it said hello"):
+        TraxTracker(command, 1).init(sequences[0].files[0], (10, 20, 30, 40))
+
+
+def test_a_confidence_that_is_no_number_is_none(still: str, sequences: list[Sequence]) -> None:
+    first, second, *_ = sequences[0].files
+    with TraxTracker(f"{still} sure") as tracker:
+        tracker.init(first, (10, 20, 30, 40))
+        assert math.isnan(tracker.update(second).score)
+
+
+def test_a_command_that_answers_with_no_box_fails_its_sequence_and_no_file_has_it(still: str, tmp_path: Path) -> None:
+    job = make_job(f"trax:{still} negative", write_benchmark(tmp_path / "data", "ab"), tmp_path / "out")
+    told = {event.name: event.error for event in run(job) if event.ended}
+    assert [told[name].startswith(f"{name}, frame 2: the tracker answered 34,34,-33,33;") for name in "ab"] == [
+        True
+    ] * 2
+    assert not list(job.folder.glob("*.txt"))
+
+
+def test_a_rectangle_of_nan_arrives_as_a_code_and_the_last_box_stays(still: str, sequences: list[Sequence]) -> None:
+    """The protocol's library takes what begins with no number for a code."""
+    first, second, *_ = sequences[0].files
+    with TraxTracker(f"{still} nan") as tracker:
+        tracker.init(first, (10, 20, 30, 40))
+        result = tracker.update(second)
+        assert (result.box, result.found) == ((10, 20, 30, 40), False)
+
+
+def test_long_commands_have_folders_of_their_own(tmp_path: Path) -> None:
+    long = "python " + "/".join(["a_folder_with_a_name"] * 9) + "/run.py --tracker "
+    names = [open_tracker(f"trax:{long}{kind}").name for kind in ("one", "two")]
+    assert names[0] != names[1]
+    assert [name[:30] for name in names] == ["trax-python-a_folder_with_a_na"] * 2
+    assert all(len(name) <= 100 for name in names)

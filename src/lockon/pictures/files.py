@@ -9,7 +9,7 @@ import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Literal, Protocol
+from typing import BinaryIO, Literal, Protocol, cast
 
 import cv2
 import numpy as np
@@ -137,14 +137,14 @@ class PictureFile:
         if labels is None:
             raise PictureError(f"{self}: not a readable PNG")
         if labels.ndim == 2:
-            return cv2.inRange(labels, number, number)
+            return cast(Image, cv2.inRange(labels, number, number))
         palette = _palette(data)  # OpenCV gives the colours in place of the numbers
         if palette is None:
             raise PictureError(f"{self}: a colour picture; masks are object numbers in an 8-bit grey or palette PNG")
         if number >= len(palette):
             return np.zeros(labels.shape[:2], np.uint8)
         red, green, blue = palette[number].tolist()
-        return cv2.inRange(labels[..., :3], (blue, green, red), (blue, green, red))
+        return cast(Image, cv2.inRange(labels[..., :3], (blue, green, red), (blue, green, red)))
 
     def __str__(self) -> str:
         return self.path + (f" (at byte {self.offset})" if self.offset else "")

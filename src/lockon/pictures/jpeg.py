@@ -40,17 +40,43 @@ def unpack(data: bytes, upright: bool) -> tuple[Raw, str]:
 
 
 def _salvage(data: bytes, warning: str) -> tuple[Raw, str]:
-    if "Premature end of JPEG file" in warning or data.rfind(END) < data.rfind(SCAN):
+    """The picture in spite of a warning, and all that libjpeg warns of."""
+    tidy = _tidy(data)
+    warnings = [warning]
+    image = None
+    if tidy != data:  # then more may come to light
+        try:
+            image = simplejpeg.decode_jpeg(tidy, "RGB")
+        except ValueError as error:
+            warnings.append(str(error))
+    if any("Premature end of JPEG file" in text for text in warnings) or data.rfind(END) < data.rfind(SCAN):
         raise PictureError("it ends too early")
-    image = _leniently(data)
+    if image is None:
+        image = _leniently(tidy)
+    faults = [_plain(text) for text in warnings if not any(harmless in text for harmless in HARMLESS)]
     if image is not None:
-        return image, "" if any(text in warning for text in HARMLESS) else _plain(warning)
-    if UNKNOWN_SAMPLING not in warning:
-        raise PictureError(f"it is damaged: {_plain(warning)}")
-    bgr = imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)  # sampling that TurboJPEG has no name for
+        return image, "; ".join(dict.fromkeys(faults))
+    if not any(UNKNOWN_SAMPLING in text for text in warnings):
+        raise PictureError(f"it is damaged: {faults[-1] if faults else 'the picture breaks off'}")
+    bgr = imdecode(tidy, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)  # sampling that TurboJPEG has no name for
     if bgr is None:
         raise PictureError("it is cut, damaged or no image")
-    return to_rgb(bgr), ""
+    return to_rgb(bgr), "; ".join(text for text in faults if UNKNOWN_SAMPLING not in text)
+
+
+def _tidy(data: bytes) -> bytes:
+    """The same picture with nothing in its head but what the pixels need.
+
+    What libjpeg warns of in a head, simplejpeg takes for an error, whatever it is told.
+    """
+    parts, end = [HEADER], len(HEADER)
+    for marker, start, end in _segments(data):
+        content = data[start:end]
+        if marker == 0xE0 and content.startswith(b"JFIF\0"):
+            content = b"JFIF\0\1\1" + content[7:]
+        if marker in (0xE0, 0xEE) or not (0xE1 <= marker <= 0xEF or marker == 0xFE):  # applications' data, remarks
+            parts.append(data[start - 4 : start] + content)
+    return b"".join(parts) + data[max(data.find(SCAN, end), end) :]
 
 
 def _leniently(data: bytes) -> Raw | None:

@@ -73,7 +73,7 @@ def check_range(given: Range) -> Range:
         SourceError: they are not two finite numbers, the smaller one first.
     """
     try:
-        low, high = (float(value) for value in given)
+        low, high = (float(value) for value in (() if isinstance(given, str) else given))
     except (TypeError, ValueError):
         raise SourceError(f"levels={given!r}: expected two numbers, the values of black and white") from None
     if not (isfinite(low) and isfinite(high) and low < high):

@@ -49,8 +49,8 @@ def to_rgb(image: Raw) -> Raw:
 
 def reason(error: cv2.error) -> str:
     """Says what OpenCV's error was, without its version, source file and line."""
-    text = str(getattr(error, "err", "") or error)
-    return re.sub(r"^OpenCV\(.*?\).*?error: (?:\(.*?\) ?)?", "", " ".join(text.split())).rstrip(" .")
+    text = re.sub(r"^OpenCV\(.*?\).*?error: \(-?\d+:(.*?)\) ?", r"\1: ", " ".join(str(error).split()))
+    return " ".join(re.sub(r"in function '[^']*'|(?<= )> ", "", text).split()).rstrip(" .")
 
 
 def check_size(width: int, height: int) -> None:

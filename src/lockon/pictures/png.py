@@ -47,9 +47,10 @@ def checked(data: bytes) -> bytes:
         PictureError: it is damaged, too large, or ends too early.
     """
     kept, whole = [], True
+    view = memoryview(data)
     for kind, start, size in _chunks(data):
         end = start + size + 4
-        intact = zlib.crc32(data[start - 4 : start + size]) == int.from_bytes(data[start + size : end], "big")
+        intact = zlib.crc32(view[start - 4 : start + size]) == int.from_bytes(data[start + size : end], "big")
         if kind in NEEDED and not intact:
             raise PictureError(f"it is damaged, the checksum of {kind.decode()} differs")
         if kind == b"IHDR":

@@ -249,6 +249,9 @@ class Page:
     def _alone(self) -> bytes:
         """A TIFF of this page alone, upright as it is stored."""
         places, sizes = self._blocks()
+        head, end = self._head(self.place), self.file.seek(0, 2)
+        if _read(self.file, 0, len(head)) == head and sum(sizes) > end // 2 and self.value(ORIENTATION, 1) == 1:
+            return _read(self.file, 0, end)  # as it is
         if any(tag in self.entries for tag in JPEG_OFFSETS) or not places or len(places) != len(sizes):
             return self._first()
         start = len(self._front(0))
@@ -303,7 +306,7 @@ def _directories(file: BinaryIO) -> Iterator[Page]:
     if len(head) < (16 if big else 8):
         raise PictureError("it ends too early")
     (place,) = struct.unpack_from(order + ("Q" if big else "I"), head, 8 if big else 4)
-    end, seen = file.seek(0, 2), set()
+    end, seen = file.seek(0, 2), set[int]()
     while place and place not in seen and len(seen) < MAX_PAGES:
         seen.add(place)
         page, place = _directory(file, order, big, place, end)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import BinaryIO
+from weakref import finalize
 
 from lockon.errors import FrameError, PictureError, printable
 from lockon.pictures import Image, Levels, Page, Range, Raw, holds_several, open_file, pages, read_file, unpack
@@ -34,20 +36,11 @@ class ImageSource(FrameSource):
         self._files = files
         self._levels = Levels(levels)
         self._told = False  # that a file of several holds more pictures
-        self._close_file: Callable[[], None] = lambda: None
+        self._file: BinaryIO | None = None  # that has the pages
         self._pages = self._open_pages()
         times = [page.seconds for page in self._pages if page.seconds is not None]
         fps = len(times) / sum(times) if times else NOMINAL_FPS
-        try:
-            super().__init__(str(files[0].parent), name, fps, len(self._pages) or len(files), start, end)
-        except BaseException:
-            self._close_file()
-            raise
-
-    def close(self) -> None:
-        """Let go of the file; no frames come after. May be called twice."""
-        super().close()
-        self._close_file()
+        super().__init__(str(files[0].parent), name, fps, len(self._pages) or len(files), start, end)
 
     def _open_pages(self) -> list[Page]:
         if len(self._files) > 1:
@@ -58,18 +51,22 @@ class ImageSource(FrameSource):
             return []  # told where its frame is read
         found = pages(file)
         if found:
-            self._close_file = file.close
+            self._file = file
+            finalize(self, file.close)  # where nobody closes this source
         else:
             file.close()
         return found
 
     def _read(self) -> RawFrames:
-        seconds = 0.0
-        for index, page in enumerate(self._pages):
-            yield seconds, partial(self._make, page.unpack, self._files[0], index)
-            seconds += 1 / self.fps if page.seconds is None else page.seconds
-        for index, file in enumerate(() if self._pages else self._files):
-            yield index / self.fps, partial(self._make, partial(self._load, file), file, index)
+        if self._file is None:
+            for index, file in enumerate(self._files):
+                yield index / self.fps, partial(self._make, partial(self._load, file), file, index)
+            return
+        with self._file:
+            seconds = 0.0
+            for index, page in enumerate(self._pages):
+                yield seconds, partial(self._make, page.unpack, self._files[0], index)
+                seconds += 1 / self.fps if page.seconds is None else page.seconds
 
     def _make(self, load: Unpack, file: Path, index: int) -> tuple[Image, str]:
         try:

@@ -38,6 +38,13 @@ def open_frames(
     """
     if start < 0 or (end is not None and end <= start):
         raise SourceError(f"{source}: no frames from start={start} to end={end}; expected 0 <= start < end")
+    try:
+        return _open(source, start, end, levels)
+    except OSError as error:  # a folder that may not be read, or a name that is too long
+        raise SourceError(f"{source}: cannot be read, {error.strerror or error}") from None
+
+
+def _open(source: str | Path | int, start: int, end: int | None, levels: Range | None) -> FrameSource:
     pictures = None if isinstance(source, int) else _find_pictures(str(source))
     if pictures is not None:
         files, name, notes = pictures
@@ -118,9 +125,7 @@ def _twins(files: list[Path]) -> list[str]:
         other = first.setdefault(file.with_suffix(""), file)
         if other is not file:
             names = f"{printable(other.name)} and {printable(file.name)}"
-            return [
-                f"{names} are two frames, and so are others of one name; a glob such as *{file.suffix} takes one kind"
-            ]
+            return [f"{names} are two frames, as are others of one name; a glob such as *{file.suffix} takes one kind"]
     return []
 
 
