@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from math import inf
 
 from av.packet import Packet
-from av.video.frame import VideoFrame
+from av.video.frame import PictureType, VideoFrame
 from av.video.stream import VideoStream
 
 from lockon.video.layouts.base import Damage
@@ -14,9 +14,10 @@ from lockon.video.starts import is_closed, is_hidden, is_start
 
 # Codecs of which each packet makes a picture. MPEG-4 is none: some packets say `same again`.
 ONE_EACH = {
-    "av1", "dnxhd", "ffv1", "ffvhuff", "gif", "h264", "hevc", "huffyuv", "jpeg2000", "mjpeg", "mpeg1video", "mpeg2video",
-    "png", "prores", "rawvideo", "vp8", "vp9", "vvc",
+    "av1", "dnxhd", "ffv1", "ffvhuff", "gif", "h264", "hevc", "huffyuv", "jpeg2000", "mjpeg", "mpeg1video",
+    "mpeg2video", "png", "prores", "rawvideo", "vp8", "vp9", "vvc",
 }  # fmt: skip
+MOST_BETWEEN = 16  # pictures that can be coded from two around them
 
 
 class Ledger:
@@ -43,7 +44,7 @@ class Ledger:
         self._held: list[VideoFrame] = []  # frames decoded, in order of time, that a fault may still spoil
         self._free: set[int] = set()  # stamps of packets before the first that can be decoded by itself
         self._start: int | None = None  # stamp of that one
-        self._counted = False  # packets have no stamps to know their pictures by
+        self._counted = not stamped  # packets have no stamps to know their pictures by
         self._closed = False  # no picture after that one is coded from any before it
         self._count = self._came = 0  # packets and frames since that one
         self.fed_end = -inf  # in seconds on the stream's clock
@@ -97,6 +98,13 @@ class Ledger:
 
     def settled(self) -> Iterator[VideoFrame]:
         """Gives held frames as long as all that was fed or is shown before them has come out whole."""
+        if (
+            self._counted
+            and self._held
+            and self._held[-1].pict_type == PictureType.B
+            and len(self._held) <= MOST_BETWEEN
+        ):
+            return  # coded from a later one, nobody can say from which
         while self._held:
             came = {frame.pts for frame in self._held}
             stamp = self._held[0].pts
@@ -136,4 +144,4 @@ class Ledger:
         Its threads run ahead, so that frames behind the fault come out too.
         """
         self._held += [frame for frame in frames if not frame.is_corrupt]
-        yield from self.settled() if self._stamped else ()
+        yield from () if self._counted else self.settled()

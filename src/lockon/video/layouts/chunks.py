@@ -31,6 +31,8 @@ class Chunks(Layout):
                 content = inside or kind == b"RIFF"
                 at += 12 if content else 8 + size + size % 2
                 continue
+            if not inside and not (kind.isascii() and kind.decode().isprintable()):
+                raise Damage(FOREIGN)
             if not inside or kind in OTHERS or kind[:2] == b"ix":
                 inside = inside and kind != b"idx1"
                 at += 8 + size + size % 2
