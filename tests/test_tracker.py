@@ -318,9 +318,10 @@ def test_an_update_that_fails_changes_nothing(monkeypatch: pytest.MonkeyPatch) -
         each.init(FRAMES[0], BOXES)
     with pytest.raises(SourceError):
         tracker.update(None)
-    with monkeypatch.context() as patch, pytest.raises(MemoryError):
+    with monkeypatch.context() as patch:
         patch.setattr(tracker, "_refresh", lambda *_: (_ for _ in ()).throw(MemoryError))
-        tracker.update(FRAMES[1])
+        with pytest.raises(MemoryError):
+            tracker.update(FRAMES[1])
     assert tracker.update(FRAMES[1]) == other.update(FRAMES[1])
 
 
@@ -396,11 +397,9 @@ def test_a_network_that_answers_with_no_numbers_is_told_and_changes_nothing(pois
     part = {"backbone": tracker.model.backbone.conv1, "head": tracker.model.cls_head[0]}  # type: ignore[index]
     for parameter in part.get(poisoned, tracker.model.backbone.conv1).parameters():  # type: ignore[union-attr]
         parameter.data.fill_(float("inf" if poisoned == "head" else "nan"))
-    with pytest.raises(ModelError, match="^stark-mine: the network answers with NaN or infinity .* check its weights"):
-        if poisoned == "template":
-            tracker.init(FRAMES[0], BOXES)
-        else:
-            tracker.update(FRAMES[1])
+    call = (lambda: tracker.init(FRAMES[0], BOXES)) if poisoned == "template" else (lambda: tracker.update(FRAMES[1]))
+    with pytest.raises(ModelError, match=r"^stark-mine: the network answers with NaN or infinity .* check its weights"):
+        call()
     assert all(a is b for a, b in zip(tracker.states, before, strict=True))
 
 
