@@ -138,7 +138,7 @@ ONE: list[Callable[[], object]] = [
 ]
 MANY: list[Callable[[], object]] = [
     lambda: [FOUR, FOUR],
-    lambda: ([v for v in FOUR] for _ in range(2)),
+    lambda: (iter(FOUR) for _ in range(2)),
     lambda: np.array([FOUR, FOUR]),
     lambda: torch.tensor([FOUR, FOUR], dtype=torch.int32),
     lambda: list(torch.tensor([FOUR, FOUR])),
@@ -239,9 +239,9 @@ def test_what_is_no_text_of_a_box_is_refused_in_one_short_line(text: object) -> 
 
 
 def test_shares_of_the_frame_are_refused_and_the_message_says_what_to_do() -> None:
-    with pytest.raises(BoxError, match="less than a pixel .* multiply them by its width and height, 320 and 240"):
+    with pytest.raises(BoxError, match=r"less than a pixel .* multiply them by its width and height, 320 and 240"):
         check_box((0.19, 0.33, 0.125, 0.167), 320, 240)
-    with pytest.raises(BoxError, match="less than a pixel wide or high$"):
+    with pytest.raises(BoxError, match=r"less than a pixel wide or high$"):
         check_box((19, 33, 12, 0.5), 320, 240)
     assert check_box((19.5, 33.5, 1, 2), 320, 240) == (19.5, 33.5, 1, 2)
 

@@ -49,7 +49,7 @@ def test_a_mask_without_numbers_is_empty() -> None:
 
 @pytest.mark.parametrize("kind", [bool, np.uint8, np.float32])
 def test_the_extent_of_a_mask(kind: type) -> None:
-    mask = np.zeros((9, 12), kind)
+    mask: np.ndarray = np.zeros((9, 12), kind)
     assert extent(mask) == (slice(0, 0), slice(0, 0))
     mask[2, 3] = mask[5, 7] = 1
     assert extent(mask) == (slice(2, 6), slice(3, 8))

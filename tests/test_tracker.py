@@ -13,12 +13,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from lockon.boxes import Box
+import lockon
+from lockon.boxes import Box, parse_box
 from lockon.crops import CropSpec
 from lockon.errors import BoxError, ModelError, SourceError, StateError
 from lockon.models.siamattn import SiamAttn
 from lockon.models.stark import Stark
 from lockon.tracker import Result, State, Tracker
+from lockon.video import open_frames
 from tests.small import SIAMATTN, SMALL, STARK
 
 BOXES: list[Box] = [(40, 30, 30, 24), (90, 60, 20, 28)]
@@ -318,9 +320,10 @@ def test_an_update_that_fails_changes_nothing(monkeypatch: pytest.MonkeyPatch) -
         each.init(FRAMES[0], BOXES)
     with pytest.raises(SourceError):
         tracker.update(None)
-    with monkeypatch.context() as patch, pytest.raises(MemoryError):
+    with monkeypatch.context() as patch:
         patch.setattr(tracker, "_refresh", lambda *_: (_ for _ in ()).throw(MemoryError))
-        tracker.update(FRAMES[1])
+        with pytest.raises(MemoryError):
+            tracker.update(FRAMES[1])
     assert tracker.update(FRAMES[1]) == other.update(FRAMES[1])
 
 
@@ -393,14 +396,12 @@ def test_a_network_that_answers_with_no_numbers_is_told_and_changes_nothing(pois
     tracker = Tracker(small_tracker().model, name="stark-mine")
     tracker.init(FRAMES[0], BOXES)
     before = list(tracker.states)
-    part = {"backbone": tracker.model.backbone.conv1, "head": tracker.model.cls_head[0]}  # type: ignore[index]
-    for parameter in part.get(poisoned, tracker.model.backbone.conv1).parameters():  # type: ignore[union-attr]
+    part = tracker.model.get_submodule("cls_head" if poisoned == "head" else "backbone")
+    for parameter in part.parameters():
         parameter.data.fill_(float("inf" if poisoned == "head" else "nan"))
-    with pytest.raises(ModelError, match="^stark-mine: the network answers with NaN or infinity .* check its weights"):
-        if poisoned == "template":
-            tracker.init(FRAMES[0], BOXES)
-        else:
-            tracker.update(FRAMES[1])
+    call = (lambda: tracker.init(FRAMES[0], BOXES)) if poisoned == "template" else (lambda: tracker.update(FRAMES[1]))
+    with pytest.raises(ModelError, match=r"^stark-mine: the network answers with NaN or infinity .* check its weights"):
+        call()
     assert all(a is b for a, b in zip(tracker.states, before, strict=True))
 
 
@@ -415,6 +416,26 @@ def test_every_model_tells_of_weights_that_are_no_numbers(name: str) -> None:
 
 
 # Frames that show nothing
+
+
+@pytest.mark.parametrize("name", ["stark-tiny", "siamattn-tiny"])
+@pytest.mark.parametrize("level", [0, 255])
+def test_a_still_target_is_found_again_after_a_dark_or_blinding_moment(name: str, level: int) -> None:
+    assets = Path(lockon.__file__).parent / "assets"
+    with open_frames(assets / "clip.mp4") as source:
+        still = next(iter(source)).image
+    tracker = lockon.load(name, device="cpu")
+    tracker.init(still, parse_box((assets / "clip.txt").read_text().splitlines()[0]))
+    (before,) = boxes_of(tracker.update(still))
+    for _ in range(10):
+        gone = tracker.update(np.full_like(still, level))
+        assert isinstance(gone, Result)
+        assert (gone.box, gone.score, gone.found) == (before, 0.0, False)
+    for _ in range(3):
+        back = tracker.update(still)
+    assert isinstance(back, Result)
+    assert back.found
+    np.testing.assert_allclose(back.box, before, rtol=0.2, atol=5)
 
 
 def dark(noise: float = 2.0, seed: int = 0) -> np.ndarray:
@@ -448,7 +469,7 @@ def test_no_template_is_taken_from_the_dark() -> None:
     assert tracker.states[0].memory is not before
 
 
-def test_a_template_that_would_show_nothing_is_not_taken() -> None:
+def test_a_template_that_would_show_nothing_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     """The search patch shows the rest of the frame, the place of the box is flat."""
     tracker = small_tracker(templates=2, update_interval=1, update_above=-1.0)
     tracker.init(FRAMES[0], BOXES[0])
@@ -462,7 +483,7 @@ def test_a_template_that_would_show_nothing_is_not_taken() -> None:
         pairs = resolved(prediction, windows, states, size)
         return [(replace(s, box=states[0].box, refresh=True), r) for s, r in pairs]
 
-    tracker.model.resolve = stay  # type: ignore[method-assign]
+    monkeypatch.setattr(tracker.model, "resolve", stay)
     tracker.update(frame)
     assert torch.equal(tracker.states[0].memory.x, before.x)
     assert not tracker.states[0].refresh

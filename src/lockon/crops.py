@@ -269,8 +269,8 @@ def _seen(axis: _Axis) -> tuple[np.ndarray, slice, np.ndarray, np.ndarray]:
     seen = np.flatnonzero(axis.inside(first) | axis.inside(first + 1))
     part = slice(seen[0], seen[-1] + 1) if len(seen) else slice(0, 0)
     first, share = first[part], share[part]
-    shares = (np.rint(part * np.float32(2048)).astype(np.int32) for part in (1 - share, share))
-    return np.concatenate([first, first + 1]), part, *shares
+    before, after = (np.rint(part * np.float32(2048)).astype(np.int32) for part in (1 - share, share))
+    return np.concatenate([first, first + 1]), part, before, after
 
 
 def _resize(image: np.ndarray, size: int) -> np.ndarray:

@@ -25,10 +25,8 @@ def place_mask(probability: np.ndarray, box: Sequence[float], frame_size: tuple[
     """
     width, height = frame_size
     size = len(probability)
-    rows, columns = (
-        _hats(_places(height, box[1], box[3], size), size),
-        _hats(_places(width, box[0], box[2], size), size),
-    )
+    rows = _hats(_places(height, box[1], box[3], size), size)
+    columns = _hats(_places(width, box[0], box[2], size), size)
     inside = np.ix_(rows.any(1), columns.any(1))
     frame = np.zeros((height, width), np.float32)
     frame[inside] = rows[rows.any(1)] @ probability @ columns[columns.any(1)].T
@@ -56,13 +54,14 @@ def mask_in_frame(
     if seen.size <= SMALL:
         seen[:] = (rows @ probability @ columns.T).astype(np.float32) > above
         return frame
-    over = np.pad(probability > above, 1)  # beyond its box, a mask falls to 0
+    over = np.pad(np.asarray(probability > above), 1)  # beyond its box, a mask falls to 0
     cells, column = np.floor(down).astype(int) + 1, np.floor(across).astype(int) + 1
     for cell in np.unique(cells):
         band = slice(*np.searchsorted(cells, [cell, cell + 1]))
         corners = np.stack([over[cell, :-1], over[cell, 1:], over[cell + 1, :-1], over[cell + 1, 1:]])
-        edge = np.flatnonzero((corners.any(0) & ~corners.all(0))[column])
-        seen[band] = corners.all(0)[column]
+        full, some = np.all(corners, 0), np.any(corners, 0)
+        edge = np.flatnonzero((some & ~full)[column])
+        seen[band] = full[column]
         seen[band, edge] = (rows[band] @ probability @ columns[edge].T).astype(np.float32) > above
     return frame
 

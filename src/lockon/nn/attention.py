@@ -45,8 +45,8 @@ LEAST = 1e-30  # a weight beneath it changes no digit of a sum of which other we
 def steep_softmax(logits: Tensor) -> Tensor:
     """Softmax over the last dimension of logits that lie far apart, such as products that are not scaled.
 
-    Weights too small to change a sum are 0. Many of them would be denormal numbers otherwise, with which a CPU counts so
-    slowly that a product of matrices takes many times as long.
+    Weights too small to change a sum are 0. Many of them would be denormal numbers otherwise, with which a CPU counts
+    so slowly that a product of matrices takes many times as long.
     """
     weights = logits.softmax(-1)
     return weights.where(weights > LEAST, 0.0)
