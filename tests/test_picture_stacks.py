@@ -196,7 +196,7 @@ def test_gif_is_for_ffmpeg_whatever_its_name(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize("name", ["a.png", "a.webp", "a.tif"])
 def test_a_single_picture_stays_one_frame(tmp_path: Path, name: str) -> None:
     drawings()[1].save(tmp_path / name)
-    assert holds_several((tmp_path / name).read_bytes()) == 0
+    assert not holds_several((tmp_path / name).read_bytes())
     with open_frames(tmp_path / name) as source:
         assert (source.length, len(list(source))) == (1, 1)
 
@@ -368,9 +368,22 @@ def test_of_stacks_in_a_folder_the_first_page_is_taken_and_that_is_told(tmp_path
         frames = list(source)
     assert [np.array_equal(frame.image, stack[0]) for frame in frames] == [True, True]
     assert source.notes == [
-        "a.tif holds 3 pictures, of which only the first is a frame, as of other such files here; open one alone for "
-        "all its pictures"
+        "a.tif holds several pictures, of which only the first is a frame, as of other such files here; open one alone "
+        "for all its pictures"
     ]
+
+
+@pytest.mark.parametrize("kind", ["gif", "avif", "png", "webp"])
+def test_of_animations_in_a_folder_too(tmp_path: Path, kind: str) -> None:
+    animation(tmp_path / "a.png", "P" if kind == "gif" else "RGB", format=kind.upper())
+    drawings("P" if kind == "gif" else "RGB")[0].save(tmp_path / "b.png", format=kind.upper())
+    assert not holds_several((tmp_path / "b.png").read_bytes())
+    with open_frames(tmp_path) as source:
+        assert len(list(source)) == 2
+    assert [note[:30] for note in source.notes] == ["a.png holds several pictures, "]
+    (tmp_path / "b.png").unlink()
+    with open_frames(tmp_path) as source:  # PNG and WebP give all
+        assert len(list(source)) + len(source.notes) == (2 if kind in ("gif", "avif") else COUNT)
 
 
 def test_a_stack_alone_in_a_folder_gives_all_its_pages(tmp_path: Path) -> None:

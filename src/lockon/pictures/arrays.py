@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any
+from typing import Any, cast
 
 import cv2
 import numpy as np
@@ -31,7 +31,9 @@ def as_rgb(image: object) -> Image:
     if array.shape[2] == 4:
         array = array[..., :3]
     array = _to_uint8(array)
-    return np.ascontiguousarray(array if array.shape[2] == 3 else array.repeat(3, axis=2))
+    if array.shape[2] == 1:
+        return cast(Image, cv2.cvtColor(np.ascontiguousarray(array), cv2.COLOR_GRAY2RGB))
+    return np.ascontiguousarray(array)
 
 
 def native(array: Raw) -> Raw:

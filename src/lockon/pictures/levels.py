@@ -96,6 +96,7 @@ def _extent(picture: Raw) -> Range:
 def _stretch(picture: Raw, low: float, high: float) -> Image:
     """Values from ``low`` to ``high`` to 0 to 255; what is beyond is clipped, NaN is black."""
     if picture.dtype.kind == "u" and picture.dtype.itemsize <= 2:  # a table is faster
-        return _stretch(np.arange(2 ** (8 * picture.dtype.itemsize), dtype=np.float64), low, high)[picture]
+        table = _stretch(np.arange(2 ** (8 * picture.dtype.itemsize), dtype=np.float64), low, high)
+        return np.take(table, picture)
     grey = (picture.astype(np.float64) - low) * (255 / (high - low))
     return np.nan_to_num(grey, nan=0, posinf=255, neginf=0).clip(0, 255).round().astype(np.uint8)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from functools import partial
 from io import BytesIO
+from itertools import islice
 from typing import BinaryIO, NamedTuple
 
 from lockon.errors import PictureError
@@ -42,9 +43,30 @@ def pages(file: BinaryIO) -> list[Page]:
     return found if len(found) > 1 else []
 
 
-def holds_several(data: bytes) -> int:
-    """How many pictures a file's content holds, if more than one, else 0."""
-    return len(pages(BytesIO(data)))
+def holds_several(data: bytes) -> bool:
+    """Whether a file's content holds more than one picture, those that ``pages`` does not take apart among them."""
+    if data.startswith(b"GIF8"):
+        return sum(1 for _ in islice(_gif_pictures(data), 2)) > 1
+    return data[4:12] == b"ftypavis" or bool(pages(BytesIO(data)))
+
+
+def _gif_pictures(data: bytes) -> Iterator[int]:
+    """Where the pictures of a GIF begin."""
+    place = 13 + _colours(data[10:11])
+    while (kind := data[place : place + 1]) in (b",", b"!"):  # a picture, or more about one
+        if kind == b",":
+            yield place
+            place += 11 + _colours(data[place + 9 : place + 10])
+        else:
+            place += 2
+        while size := int.from_bytes(data[place : place + 1], "big"):
+            place += 1 + size
+        place += 1
+
+
+def _colours(flags: bytes) -> int:
+    """Bytes of the table of colours that follows."""
+    return 3 * 2 ** (flags[0] % 8 + 1) if flags and flags[0] & 0x80 else 0
 
 
 def _unpack(page: tiff.Page | PictureError) -> tuple[Raw, str]:

@@ -84,10 +84,10 @@ class ImageSource(FrameSource):
     def _load(self, file: Path) -> tuple[Raw, str]:
         data = read_file(file)
         unpacked = unpack(data)
-        if len(self._files) > 1 and not self._told and (count := holds_several(data)):
+        if not self._told and holds_several(data):
             self._told = True
             self.notes.append(
-                f"{printable(file.name)} holds {count} pictures, of which only the first is a frame, as of other such "
+                f"{printable(file.name)} holds several pictures, of which only the first is a frame, as of other such "
                 "files here; open one alone for all its pictures"
             )
         return unpacked
