@@ -103,7 +103,7 @@ def test_only_what_leaves_the_result_alone_may_change_on_the_way(tmp_path: Path,
 def test_a_file_that_is_no_checkpoint_is_named(tmp_path: Path, data: Data, small_stark: str) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "checkpoint.pt").write_bytes(b"half")
-    with pytest.raises(DataError, match=r"checkpoint.pt: not a readable checkpoint"):
+    with pytest.raises(DataError, match=r"checkpoint.pt: not a checkpoint that can be read safely.*give another --out"):
         train(short(small_stark), data, tmp_path / "run", CPU, resume=True)
 
 
@@ -122,7 +122,10 @@ def test_a_full_disk_leaves_the_last_checkpoint_whole(tmp_path: Path, data: Data
     recipe = short(small_stark)
     run = Run(recipe, make_model(recipe, CPU))
     path = tmp_path / "checkpoint.pt"
-    with largest_file(1000), pytest.raises(OutputError, match=r"cannot write the checkpoint: .*too large") as first:
+    with (
+        largest_file(1000),
+        pytest.raises(OutputError, match=r"checkpoint.pt: cannot be written: File too large") as first,
+    ):
         save_checkpoint(run, path)
     assert "the last one" not in str(first.value)
     save_checkpoint(run, path)
@@ -131,6 +134,6 @@ def test_a_full_disk_leaves_the_last_checkpoint_whole(tmp_path: Path, data: Data
     with largest_file(len(content) // 2), pytest.raises(OutputError, match=r"the last one is whole.*--resume"):
         save_checkpoint(run, path)
     assert path.read_bytes() == content
-    assert list(tmp_path.glob("checkpoint*")) == [path]
+    assert {file.name for file in tmp_path.iterdir()} == {"checkpoint.pt", "images.tar", "clips.tar"}
     load_checkpoint(run, path, CPU)
     assert run.step == 0

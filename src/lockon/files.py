@@ -96,6 +96,16 @@ def _move(source: Path, path: Path, replace: bool) -> None:
         os.unlink(source)
 
 
+def refuse_existing(path: Path) -> None:
+    """Refuses a name that is taken, for those who work long before they write with ``replace=False``.
+
+    Raises:
+        OutputError: something is there.
+    """
+    if os.path.lexists(path):
+        raise _exists(path)
+
+
 def _exists(path: Path) -> OutputError:
     return OutputError(f"{path}: is there already and is not written over; move it away or give another name")
 

@@ -7,28 +7,32 @@ import difflib
 import fnmatch
 import functools
 import importlib
+import logging
 import math
 import pkgutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from lockon import models
 from lockon.benchmarks import BENCHMARKS
 from lockon.checkpoints import Checkpoint
-from lockon.errors import ModelError, OutputError
+from lockon.errors import ModelError, OutputError, printable
+from lockon.files import refuse_existing
 from lockon.models import MODELS, ModelInfo
 from lockon.tracker import Tracker, TrackingModel
-from lockon.weights import likeness, load_into, misfit, read_checkpoint, save_weights
+from lockon.weights import choose, likeness, load_into, read_checkpoint, save_weights
 
 for _module in pkgutil.iter_modules(models.__path__):
     importlib.import_module(f"{models.__name__}.{_module.name}")  # registers its models
 
 DEFAULT = "stark-tiny"
+COMPARABLE = 5000  # tensors of a file that is compared with every model
+log = logging.getLogger(__name__)
 
 
 def list_models(pattern: str = "*", shipped: bool = False) -> list[str]:
@@ -56,42 +60,47 @@ def create_model(
     path = Path(weights) if weights is not None else shipped_weights(name) if pretrained else None
     model = _build(name, settings or {})
     if path is not None:
-        put_weights(name, model, read_checkpoint(path), path)
+        for note in put_weights(name, model, read_checkpoint(path), path).notes:
+            log.warning("%s", printable(f"{path}: {note}"))
     return model
 
 
-def put_weights(name: str, model: TrackingModel, checkpoint: Checkpoint, path: Path) -> None:
+def put_weights(name: str, model: TrackingModel, checkpoint: Checkpoint, path: Path) -> Checkpoint:
     """Puts what was read from a file into a model of this name.
 
+    Returns:
+        The checkpoint with the weights that were taken, what was left out, and notes (see ``weights.choose``).
+
     Raises:
-        ModelError: it does not fit; what differs is listed, and the model that it is likely of.
+        ModelError: it does not fit; what differs is listed, and the model that it is likely of. Or its numbers are not
+            finite.
     """
     if checkpoint.model is not None and checkpoint.model != name:
         told = checkpoint.model
         raise ModelError(f"{path}: these are weights of {told}, not of {name}; use --tracker {told}")
     rename = _info(name).official_name
-    fault = misfit(model, checkpoint.tensors, rename)
+    chosen, fault = choose(model, checkpoint, rename)
     if fault:
-        advice = _advice(name, checkpoint.tensors)
+        advice = _advice(name, checkpoint)
         raise ModelError(f"{path}: these weights are not of {name}: {fault}; {advice}")
-    load_into(model, checkpoint.tensors, str(path), rename)
+    load_into(model, chosen.tensors, str(path), rename)
+    return chosen
 
 
 def convert(path: Path, name: str, out: Path) -> Checkpoint:
     """Reads a checkpoint of the authors' code, or any weights of this model, and writes them as safetensors.
 
     Returns:
-        What was read; see there what was left out.
+        What was read; see there what was left out and what was done.
 
     Raises:
-        ModelError: unknown model, or a file that cannot be read or does not fit.
-        OutputError: ``out`` is not called FILE.safetensors or cannot be written.
+        ModelError: unknown model, or a file that cannot be read, does not fit or has numbers that are not finite.
+        OutputError: ``out`` is not called FILE.safetensors, is there already, or cannot be written.
     """
-    _check_name(out)
+    _check_out(out, [path])
     model = _build(name, {})
-    checkpoint = read_checkpoint(path)
-    put_weights(name, model, checkpoint, path)
-    save_weights(model.state_dict(), out, name, torch.float32)
+    checkpoint = put_weights(name, model, read_checkpoint(path), path)
+    save_weights(model.state_dict(), out, name, torch.float32, replace=False)
     return checkpoint
 
 
@@ -102,31 +111,45 @@ def average(paths: Sequence[Path], name: str, out: Path) -> None:
     ICML 2022); weights that were trained apart from the start have no such mean.
 
     Raises:
-        ModelError: unknown model, or a file that cannot be read or does not fit.
-        OutputError: ``out`` is not called FILE.safetensors or cannot be written.
+        ModelError: no weights, unknown model, or a file that cannot be read, does not fit or has numbers that are not
+            finite.
+        OutputError: ``out`` is not called FILE.safetensors, is there already, or cannot be written; or the mean has
+            numbers that float16 cannot hold.
     """
-    _check_name(out)
+    if not paths:
+        raise ModelError("no weights to average: name the files")
+    _check_out(out, paths)
     states = [create_model(name, weights=path).state_dict() for path in paths]
     mean = {key: torch.stack([s[key] for s in states]).mean(0) for key, x in states[0].items() if x.is_floating_point()}
-    save_weights(states[0] | mean, out, name)
+    save_weights(states[0] | mean, out, name, replace=False)
 
 
-def _check_name(out: Path) -> None:
+def _check_out(out: Path, inputs: Sequence[Path]) -> None:
+    """Refuses a name before the work is done."""
     if out.suffix != ".safetensors":
         raise OutputError(f"{out}: weights are written as safetensors; call the file {out.stem}.safetensors")
+    for path in inputs:
+        with suppress(OSError):
+            if out.samefile(path):
+                raise OutputError(f"{out}: would be written over, but it is an input; give another --out")
+    refuse_existing(out)
 
 
-def _advice(name: str, tensors: Mapping[str, Tensor]) -> str:
-    """Which of all models the tensors are likely of."""
-    scores = {}
-    for other, info in MODELS.items():
-        scores[other] = likeness(_on_paper(info.build), tensors, info.official_name)
+def _advice(name: str, checkpoint: Checkpoint) -> str:
+    """Which of all models the weights are likely of."""
+    most = max(len(one.tensors) for one in (checkpoint, *checkpoint.sets))
+    if most > COMPARABLE:
+        return f"they are like no model here: none has {most} tensors"
+    scores = {n: likeness(_on_paper(info.build), checkpoint, info.official_name) for n, info in MODELS.items()}
     best = max(scores, key=lambda other: (scores[other], other == name))
     if scores[best] < 0.1:
         return "they are like no model here"
     share = f"{math.floor(100 * scores[best])} % of names and shapes agree"
     if best == name:
-        return f"they are nearest to {name} all the same ({share}): the file is incomplete or was changed"
+        return (
+            f"they are nearest to {name} all the same ({share}): the file is incomplete, one of several parts, or was "
+            "changed"
+        )
     if scores[best] == 1:
         return f"they are weights of {best}: use --tracker {best}"
     return f"they are nearest to {best} ({share})"
@@ -218,7 +241,7 @@ def find_device(name: str) -> torch.device:
 
 def closest(name: str, known: Iterable[str]) -> str:
     """The end of an error message: the names nearest to a wrong one, else all."""
-    near = difflib.get_close_matches(name, list(known), n=3, cutoff=0.4)
+    near = difflib.get_close_matches(name[:100], list(known), n=3, cutoff=0.4)
     return f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(sorted(known))}"
 
 

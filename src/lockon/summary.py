@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -35,11 +36,20 @@ def summarize(name: str) -> Summary:
     Raises:
         ModelError: unknown name.
     """
+    return count(lambda: create_model(name))
+
+
+def count(build: Callable[[], TrackingModel]) -> Summary:
+    """As ``summarize``, of the model that a function builds.
+
+    Raises:
+        RuntimeError, ValueError: the model cannot be run.
+    """
     try:
         with torch.device("meta"):
-            return _summarize(create_model(name).eval())
+            return _summarize(build().eval())
     except RuntimeError:  # what PyTorch raises for a number that is not there
-        return _summarize(create_model(name).eval())
+        return _summarize(build().eval())
 
 
 def _summarize(model: TrackingModel) -> Summary:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 
 import torch
@@ -17,18 +20,21 @@ from lockon.data.loader import PairDataset, Sampler, load_pairs
 from lockon.data.pairs import PairConfig, PairSampler
 from lockon.data.papers import read_pairs
 from lockon.data.sources import read_sources
-from lockon.errors import DataError, OutputError
+from lockon.errors import DataError, LockonError
+from lockon.files import write_whole
+from lockon.summary import count
 from lockon.tracker import PairBatch, TrackingModel
-from lockon.training.checkpoint import load_checkpoint, save_checkpoint
+from lockon.training.checkpoint import load_checkpoint, save_checkpoint, save_torch
+from lockon.training.folder import BEST, BOARD, CHECKPOINT, RECIPE, WEIGHTS, claimed
 from lockon.training.logs import Event, Progress, Tables, TensorBoard
 from lockon.training.phases import train_only
 from lockon.training.processes import Team, own_workers, team_of
-from lockon.training.recipe import Recipe, model_settings
+from lockon.training.recipe import Recipe, check_values, model_settings, working
 from lockon.training.run import NotFiniteError, Run
 from lockon.training.validation import Validator
 from lockon.weights import load_backbone, save_weights
 
-CHECKPOINT, WEIGHTS, BEST = "checkpoint.pt", "weights.safetensors", "best.safetensors"
+STEPS = 10_000_000  # of a run: more than any paper's by a factor of ten
 
 
 def train(
@@ -54,42 +60,70 @@ def train(
         Path of the weights (safetensors).
 
     Raises:
-        DataError: data that cannot be read, a checkpoint made by another recipe, a later stage without weights, a loss
-            that is not finite, or too little memory.
+        DataError: data that cannot be read, fields of the recipe that make no sense, a checkpoint made by another
+            recipe, a later stage without weights, a loss that is not finite, or too little memory.
         ModelError: weights to start from that do not fit.
-        OutputError: ``out`` has a run already, or cannot be written.
+        OutputError: ``out`` has a run already or other files in the way, another run writes there, or it cannot be
+            written.
     """
+    inputs = [path for paths in data.values() for path in paths]
+    inputs += [str(path) for path in (recipe.start, recipe.backbone, validate) if path]
     with team_of(device) as team:
         check(recipe, team, device)
-        if not resume and any((out / name).exists() for name in (CHECKPOINT, WEIGHTS)):
-            raise OutputError(f"{out} has a run already: go on with it by --resume, or give another --out")
-        run = Run(recipe, make_model(recipe, device), team)
-        if (out / CHECKPOINT).exists():
-            load_checkpoint(run, out / CHECKPOINT, device)
-        if len(set(team.gather(run.step))) > 1:
-            raise DataError(f"{out}: not all processes see the same checkpoint; the folder must be on a shared disk")
-        workers = own_workers(recipe.workers, device)
-        start, pin = run.step * recipe.batch, device.type == "cuda"
-        pairs = make_pairs(recipe, data, unlit=device.type == "cuda")
-        batches = load_pairs(pairs, recipe.batch, start, workers, team.rank, team.size, pin)
-        validator = None if validate is None else Validator(run, validate, device)
-        listeners = open_logs(recipe, out, run.step, report) if team.leads else []
-        for line in _lines(run, batches, device, out):
-            for listen in listeners:
-                listen(line)
-            if validator is not None and _due(run, recipe.validate_every // recipe.batch):
-                result = validator()
-                for listen in listeners:
-                    listen(result)
-                if result.auc > run.best:
-                    run.best = result.auc
-                    if team.leads:
-                        save_weights(run.ema, out / BEST, recipe.model)
-            if team.leads and _due(run, recipe.save_every):
-                save_checkpoint(run, out / CHECKPOINT)
-        if team.leads:
-            save_weights(run.ema, out / WEIGHTS, recipe.model)
+        with claimed(team, out, recipe, resume, inputs), closing(Listeners()) as listeners:
+            return _train(recipe, data, out, device, team, validate, report, listeners)
+
+
+def _train(
+    recipe: Recipe,
+    data: Mapping[str, Sequence[str]],
+    out: Path,
+    device: torch.device,
+    team: Team,
+    validate: Path | None,
+    report: Callable[[Event | str], None],
+    listeners: Listeners,
+) -> Path:
+    """Trains in a folder that is the run's."""
+    run = Run(recipe, make_model(recipe, device), team)
+    if (out / CHECKPOINT).exists():
+        load_checkpoint(run, out / CHECKPOINT, device)
+    if len(set(team.gather(run.step))) > 1:
+        raise DataError(f"{out}: not all processes see the same checkpoint; the folder must be on a shared disk")
+    workers = own_workers(recipe.workers, device)
+    start, pin = run.step * recipe.batch, device.type == "cuda"
+    pairs = make_pairs(recipe, data, unlit=device.type == "cuda")
+    batches = load_pairs(pairs, recipe.batch, start, workers, team.rank, team.size, pin)
+    validator = None if validate is None else Validator(run, validate, device)
+    if team.leads:
+        listeners.open(recipe, out, run.step, report)
+    for line in _lines(run, _living(batches), device, out):
+        listeners.tell(line)
+        if validator is not None and _due(run, recipe.validate_every // recipe.batch):
+            result = validator()
+            listeners.tell(result)
+            if result.auc > run.best:
+                run.best = result.auc
+                if team.leads:
+                    save_weights(run.ema, out / BEST, recipe.model)
+        if team.leads and _due(run, recipe.save_every):
+            save_checkpoint(run, out / CHECKPOINT)
+    if team.leads:
+        save_weights(run.ema, out / WEIGHTS, recipe.model)
     return out / WEIGHTS
+
+
+def _living(batches: Iterable[PairBatch]) -> Iterator[PairBatch]:
+    """Batches, as long as the processes that make them live: the system ends them where memory is short."""
+    try:
+        yield from batches
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        reason = str(error).splitlines()[0]
+        raise DataError(
+            f"a process that makes pairs has ended ({reason}); try fewer of them: --set workers=N"
+        ) from None
 
 
 def _lines(run: Run, batches: Iterable[PairBatch], device: torch.device, out: Path) -> Iterator[Progress]:
@@ -101,9 +135,7 @@ def _lines(run: Run, batches: Iterable[PairBatch], device: torch.device, out: Pa
         try:
             losses = run.advance(finish(batch.to(device)))
         except NotFiniteError as error:
-            path = out / f"bad-batch-{run.team.rank}.pt"
-            torch.save({name: part.clone() for name, part in batch._asdict().items()}, path)  # they share memory
-            raise DataError(f"{error}; this batch is in {path}") from None
+            raise DataError(f"{error}; {_keep(batch, out, run.team.rank)}") from None
         sums = {name: sums.get(name, 0.0) + value.item() for name, value in losses.items()}
         count += 1
         if run.step % recipe.log_every == 0 or run.step == run.total:
@@ -119,25 +151,52 @@ def _due(run: Run, every: int) -> bool:
     return run.step % max(1, every) < run.recipe.log_every or run.step == run.total
 
 
-def open_logs(
-    recipe: Recipe, out: Path, step: int, report: Callable[[Event | str], None]
-) -> list[Callable[[Event], None]]:
-    """Those who get what a run tells; the folder gets the recipe.
+def _keep(batch: PairBatch, out: Path, rank: int) -> str:
+    """Writes a batch that broke a run under a name that nothing has; says where it is, or why it is not."""
+    names = (f"bad-batch-{rank}{again}.pt" for again in ("", *(f"-{number}" for number in itertools.count(2))))
+    path = next(out / name for name in names if not os.path.lexists(out / name))
+    try:
+        save_torch(
+            {name: part.clone() for name, part in batch._asdict().items()}, path, replace=False
+        )  # they share memory
+    except LockonError as error:
+        return f"this batch is not kept: {error}"
+    return f"this batch is in {path}"
 
-    Raises:
-        OutputError: the folder cannot be written.
-    """
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        (out / "recipe.json").write_text(json.dumps(dataclasses.asdict(recipe), indent=1) + "\n")
-        tables = Tables(out, step)
-    except OSError as error:
-        raise OutputError(f"{out}: cannot write here: {error.strerror}") from None
-    try:
-        return [tables.write, TensorBoard(out / "tensorboard", step).write, report]
-    except ImportError:
-        report("no logs for TensorBoard: that needs pip install 'lockon[train]'")
-        return [tables.write, report]
+
+class Listeners:
+    """Those who get what a run tells; none until they are opened."""
+
+    def __init__(self) -> None:
+        self._listen: list[Callable[[Event], None]] = []
+        self._close: list[Callable[[], None]] = []
+
+    def open(self, recipe: Recipe, out: Path, step: int, report: Callable[[Event | str], None]) -> None:
+        """Makes the run's tables, TensorBoard's file where that is installed, and ``recipe.json``.
+
+        Raises:
+            OutputError: the folder cannot be written.
+        """
+        write_whole(out / RECIPE, json.dumps(dataclasses.asdict(recipe), indent=1) + "\n")
+        self._listen.append(Tables(out, step).write)
+        try:
+            board = TensorBoard(out / BOARD, step)
+        except ImportError:
+            report("no logs for TensorBoard: that needs pip install 'lockon[train]'")
+        else:
+            self._listen.append(board.write)
+            self._close.append(board.close)
+        self._listen.append(report)
+
+    def tell(self, event: Event) -> None:
+        """Tells all of them."""
+        for listen in self._listen:
+            listen(event)
+
+    def close(self) -> None:
+        """Closes their files."""
+        for close in self._close:
+            close()
 
 
 def check(recipe: Recipe, team: Team, device: torch.device) -> None:
@@ -146,6 +205,7 @@ def check(recipe: Recipe, team: Team, device: torch.device) -> None:
     Raises:
         DataError: they do not.
     """
+    check_values(recipe)
     parts = team.size * recipe.accumulate
     if recipe.only and not recipe.start:
         raise DataError("this stage goes on from trained weights: give them with --set start=FILE")
@@ -158,6 +218,8 @@ def check(recipe: Recipe, team: Team, device: torch.device) -> None:
         )
     if recipe.pairs < recipe.batch:
         raise DataError(f"pairs={recipe.pairs} is less than one batch={recipe.batch}")
+    if recipe.pairs // recipe.batch > STEPS:
+        raise DataError(f"pairs={recipe.pairs} in batches of batch={recipe.batch} are more than {STEPS} steps")
     if recipe.sync_norm and team.size > 1 and device.type == "cpu":
         raise DataError("sync_norm=true needs GPUs: PyTorch has it for no other device")
 
@@ -165,7 +227,12 @@ def check(recipe: Recipe, team: Team, device: torch.device) -> None:
 def make_model(recipe: Recipe, device: torch.device) -> TrackingModel:
     """The model of a recipe as its training begins."""
     torch.manual_seed(recipe.seed)
-    model = registry.create_model(recipe.model, weights=recipe.start or None, settings=model_settings(recipe))
+    settings = model_settings(recipe)
+    with working(recipe):
+        if settings:  # whether it can be run at all, is known without its weights
+            count(lambda: registry.create_model(recipe.model, settings=settings))
+            torch.manual_seed(recipe.seed)
+        model = registry.create_model(recipe.model, weights=recipe.start or None, settings=settings)
     if recipe.backbone:
         load_backbone(model, Path(recipe.backbone))
     if recipe.sync_norm:
@@ -193,7 +260,8 @@ def make_pairs(recipe: Recipe, data: Mapping[str, Sequence[str]], unlit: bool = 
     Args:
         unlit: as for ``PairSampler``; papers' pairs are always made as a whole.
     """
-    with torch.device("meta"):
+    check_values(recipe)
+    with working(recipe), torch.device("meta"):
         model = registry.create_model(recipe.model, settings=model_settings(recipe))
     return PairDataset(make_sampler(recipe, data, model, unlit), recipe.pairs, recipe.seed)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 import cv2
@@ -9,29 +11,58 @@ import numpy as np
 from torch import Tensor
 
 from lockon.data.loader import PairDataset
-from lockon.errors import OutputError
+from lockon.errors import DataError, OutputError
+from lockon.files import Outputs, why
 from lockon.tracker import PairBatch
 
 GREEN, RED, YELLOW, WHITE = (64, 220, 96), (240, 70, 70), (250, 220, 60), (255, 255, 255)
+MOST = 10_000
 GAP, LINE = 4, 16  # pixels between patches, and for a line of text
 
 
-def show_pairs(dataset: PairDataset, count: int, folder: Path, columns: int = 4, rows: int = 6) -> list[Path]:
+def show_pairs(
+    dataset: PairDataset,
+    count: int,
+    folder: Path,
+    columns: int = 4,
+    rows: int = 6,
+    recipe: str = "",
+    inputs: Iterable[str | Path] = (),
+) -> list[Path]:
     """Draws the first pairs of a run on sheets ``pairs-1.png`` and so on.
 
+    Args:
+        recipe: name of the recipe: sheets of the same recipe are replaced, other files are left alone.
+        inputs: what the pairs are drawn from; sheets among them would be read as data.
+
     Raises:
-        OutputError: a sheet cannot be written.
+        DataError: more than 10,000 pairs.
+        OutputError: a sheet cannot be written, or something else has its name.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    paths: list[Path] = []
-    for first in range(0, count, columns * rows):
-        numbers = range(first, min(first + columns * rows, count))
-        path = folder / f"pairs-{len(paths) + 1}.png"
-        image = sheet([draw_pair(dataset[number], number) for number in numbers], columns)
-        if not cv2.imwrite(str(path), image[..., ::-1]):
-            raise OutputError(f"{path}: cannot write this picture")
-        paths.append(path)
-    return paths
+    if not 0 < count <= MOST:
+        raise DataError(f"{count} pairs cannot be drawn; ask for 1 to {MOST}")
+    inputs = list(inputs)
+    for path in map(Path, inputs):
+        with suppress(OSError, ValueError):
+            if folder.samefile(path):
+                raise OutputError(
+                    f"{folder}: is the data itself, in which sheets would be taken for data; give another --out"
+                )
+    starts = range(0, count, columns * rows)
+    names = [f"pairs-{number}.png" for number, _ in enumerate(starts, start=1)]
+    with Outputs(folder, "pairs", f"pairs {recipe}", names, inputs) as outputs:
+        for first, name in zip(starts, names, strict=True):
+            numbers = range(first, min(first + columns * rows, count))
+            image = sheet([draw_pair(dataset[number], number) for number in numbers], columns)
+            good, data = cv2.imencode(".png", np.ascontiguousarray(image[..., ::-1]))
+            if not good:
+                raise OutputError(f"{folder / name}: cannot make this picture")
+            try:
+                with outputs.create(name) as file:
+                    file.write(data.tobytes())
+            except OSError as error:
+                raise OutputError(f"{folder / name}: cannot be written: {why(error)}") from None
+    return [folder / name for name in names]
 
 
 def draw_pair(pair: PairBatch, number: int) -> np.ndarray:

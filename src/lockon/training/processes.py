@@ -93,5 +93,12 @@ def own_workers(wanted: int, device: torch.device) -> int:
     made between its steps cost less than a second process that takes turns on it."""
     if wanted >= 0:
         return wanted
-    cores = len(os.sched_getaffinity(0)) // int(os.environ.get("LOCAL_WORLD_SIZE", 1))
+    cores = own_cores() // int(os.environ.get("LOCAL_WORLD_SIZE", 1))
     return max(1, cores) if device.type == "cuda" else int(cores > 1)
+
+
+def own_cores() -> int:
+    """The cores that this process may use; where the system does not tell, all that there are."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import types
 import typing
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
@@ -13,7 +15,7 @@ import torch
 
 from lockon.data.pairs import PairConfig
 from lockon.data.papers import PaperPairs
-from lockon.errors import DataError
+from lockon.errors import DataError, LockonError
 from lockon.registry import closest, create_model
 from lockon.training.optimizer import OptimizerConfig
 
@@ -78,6 +80,57 @@ class Recipe:
 
 Tree = TypeVar("Tree")
 
+SHARES = frozenset(
+    {"clips", "regions", "pasted", "surrounded", "absent", "hidden", "beside", "doubled", "replaced", "occluded"}
+    | {"reframed", "near", "gray", "grey", "blur", "noise", "coarse", "flip", "mirror", "ema", "backbone_from"}
+    | {"norm_until", "warmup_from", "drop_at"}
+)
+LIMITS: Mapping[str, tuple[float, float]] = {
+    "pairs": (1, 10**12),
+    "batch": (1, 65_536),
+    "accumulate": (1, 65_536),
+    "seed": (0, 2**63 - 1),
+    "workers": (-1, 256),
+    "save_every": (1, 10**9),
+    "log_every": (1, 10**9),
+    "validate_every": (1, 10**12),
+    "max_gap": (1, 10**6),
+    "tries": (1, 10**6),
+    "distractors": (0, 100),
+    "betas": (0, math.nextafter(1, 0)),
+    "momentum": (0, math.nextafter(1, 0)),
+    "size": (16, 2048),  # pixels of a patch
+    "factor": (0.1, 100),
+}
+COUNTS, MEASURES = (0, 10**9), (0.0, 1e6)  # whole numbers and others, where nothing else is said
+
+
+def check_values(tree: Any, path: str = "") -> None:
+    """Whether all numbers in a tree of dataclasses are such that training can begin with them.
+
+    Raises:
+        DataError: one that is negative, zero where something is divided by it, beyond all sense, or no number.
+    """
+    for field_ in dataclasses.fields(tree):
+        value, name = getattr(tree, field_.name), f"{path}{field_.name}"
+        if dataclasses.is_dataclass(value):
+            check_values(value, f"{name}.")
+        elif isinstance(value, Mapping):
+            for key, number in value.items():
+                _check_value(field_.name, f"{name} of {key}", number)
+        else:
+            for number in value if isinstance(value, tuple) else (value,):
+                _check_value(field_.name, name, number)
+
+
+def _check_value(field_: str, path: str, value: Any) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return
+    usual = COUNTS if isinstance(value, int) else MEASURES
+    low, high = (0, 1) if field_ in SHARES else LIMITS.get(field_, usual)
+    if not low <= value <= high:  # NaN is in no range
+        raise DataError(f"{path}={value:.17g}: must be from {low:.10g} to {high:.10g}")
+
 
 def override(made: Tree, texts: Sequence[str]) -> Tree:
     """A tree of dataclasses with some fields changed, by texts such as ``"optimizer.lr=5e-4"``.
@@ -105,7 +158,47 @@ def model_settings(recipe: Recipe) -> dict[str, Any]:
     with torch.device("meta"):
         config: Any = create_model(recipe.model).config
     changed = override(config, recipe.config)
+    for field_ in dataclasses.fields(changed):
+        _check_setting(field_.name, getattr(changed, field_.name))
     return {f.name: getattr(changed, f.name) for f in dataclasses.fields(changed)}
+
+
+def _check_setting(name: str, value: Any) -> None:
+    """Of a model's settings, numbers that no network could have; what they mean the network says when it is built."""
+    if dataclasses.is_dataclass(value):
+        for field_ in dataclasses.fields(value):
+            _check_setting(f"{name}.{field_.name}", getattr(value, field_.name))
+    elif isinstance(value, tuple):
+        for part in value:
+            _check_setting(name, part)
+    elif isinstance(value, int | float):
+        last = name.rpartition(".")[2]
+        deep = "layers" in last or "depth" in last or last in ("levels", "blocks")
+        low, high = (
+            LIMITS[last]
+            if last in ("size", "factor")
+            else (-1e9, 1000 if deep else 1e9 if isinstance(value, float) else 65_536)
+        )
+        if not low <= value <= high:
+            raise DataError(f"config={name}={value:.17g}: must be from {low:.10g} to {high:.10g}")
+
+
+@contextmanager
+def working(recipe: Recipe) -> Iterator[None]:
+    """Says which setting it is, where a network with changed settings cannot be built or does not work.
+
+    Raises:
+        DataError: whatever is wrong.
+    """
+    try:
+        yield
+    except LockonError:
+        raise
+    except Exception as error:
+        if not recipe.config:
+            raise
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise DataError(f"{recipe.model} cannot have config={','.join(recipe.config)}: {reason}") from None
 
 
 def _override(node: Any, path: list[str], value: str, full: str) -> Any:

@@ -64,7 +64,7 @@ class Run:
 
         Raises:
             NotFiniteError: a loss, or the gradient, is not finite.
-            DataError: the GPU has too little memory.
+            DataError: there is too little memory.
         """
         self._prepare()
         try:
@@ -78,13 +78,21 @@ class Run:
             self._check(dict(zip(losses, values, strict=True)), norm)
             self.optimizer.step()
         except torch.cuda.OutOfMemoryError:
-            raise DataError(
-                f"the GPU has too little memory for {len(batch.search) // self.recipe.accumulate} pairs at once: take "
-                f"them in more parts (--set accumulate={2 * self.recipe.accumulate}), which trains the same"
-            ) from None
+            raise self._too_much(batch, "the GPU has") from None
+        except RuntimeError as error:
+            if "allocate memory" not in str(error):  # what PyTorch says on a CPU
+                raise
+            raise self._too_much(batch, "there is") from None
         self.step += 1
         self._average()
         return dict(zip(losses, values, strict=True))
+
+    def _too_much(self, batch: PairBatch, where: str) -> DataError:
+        parts = self.recipe.accumulate
+        return DataError(
+            f"{where} too little memory for {len(batch.search) // parts} pairs at once: take them in more parts (--set "
+            f"accumulate={2 * parts}), which trains the same"
+        )
 
     def _prepare(self) -> None:
         """Learning rate, batch norms and random numbers of the step."""
