@@ -296,7 +296,9 @@ def test_a_stack_that_the_installed_toolkit_fails_in_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, release: str
 ) -> None:
     monkeypatch.setattr("lockon.evaluation.workspace.version", lambda _: release)
-    with pytest.raises(DataError, match=rf"vot2018/shortterm: has supervised .* toolkit {release} fails .* 'lockon\[vot"):
+    with pytest.raises(
+        DataError, match=rf"vot2018/shortterm: has supervised .* toolkit {release} fails .* 'lockon\[vot"
+    ):
         prepare(tmp_path, {"stark-tiny": None}, "vot2018/shortterm")
     with pytest.raises(DataError, match=r"vot2022/shorttermbox: has multistart experiments"):
         prepare(tmp_path, {"stark-tiny": None}, "vot2022/shorttermbox")
@@ -327,10 +329,11 @@ def test_what_was_changed_in_a_section_stays(tmp_path: Path) -> None:
         ("config.yaml", "[" * 5000, "is not the configuration of a workspace"),
     ],
 )
-def test_what_is_not_understood_is_not_written_over(
-    tmp_path: Path, name: str, content: str | bytes, says: str
-) -> None:
-    files = {"config.yaml": b"stack: vot2018/shortterm\n", name: content.encode() if isinstance(content, str) else content}
+def test_what_is_not_understood_is_not_written_over(tmp_path: Path, name: str, content: str | bytes, says: str) -> None:
+    files = {
+        "config.yaml": b"stack: vot2018/shortterm\n",
+        name: content.encode() if isinstance(content, str) else content,
+    }
     for file, text in files.items():
         (tmp_path / file).write_bytes(text)
     with pytest.raises(DataError, match=re.escape(says)):

@@ -19,7 +19,7 @@ from lockon.evaluation.sequences import Array
 
 Toolkit = Literal["pysot", "vot"]
 Size = tuple[float, float]
-AT_ONCE = 2**21  # rows times corners that are drawn together
+AT_ONCE = 2**19  # rows times corners that are drawn together
 MOST_DRAWN = 2**24  # rows times corners of two regions, or, with masks, four times as many pixels
 FEW_SPANS = 64  # pairs of spans on a row up to which they are compared pair by pair
 
@@ -68,7 +68,9 @@ def _in_parts(window: _Boxes, corners: int) -> Iterator[NDArray[np.int64]]:
 
 def _too_large(window: _Boxes, place: int) -> DataError:
     width, height = (window.high - window.low + 1)[place]
-    return DataError(f"regions over {width:.0f} x {height:.0f} pixels are too large to be compared; give the frame's size")
+    return DataError(
+        f"regions over {width:.0f} x {height:.0f} pixels are too large to be compared; give the frame's size"
+    )
 
 
 class _Boxes(NamedTuple):

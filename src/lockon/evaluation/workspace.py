@@ -131,9 +131,7 @@ def _merge(file: Path, commands: Mapping[str, str]) -> str:
         elif SERVES.search(found.get(name, "command", raw=True, fallback="")):
             text = _with_command(text, name, command)
         else:
-            raise DataError(
-                f"{file}: has a section [{name}] that lockon did not make; call it otherwise, or remove it"
-            )
+            raise DataError(f"{file}: has a section [{name}] that lockon did not make; call it otherwise, or remove it")
         found = _parsed(text, file)
         if found.get(name, "command", raw=True, fallback="") != command.replace("%", "%%"):
             raise DataError(f"{file}: the command of [{name}] cannot be renewed; remove the section")
@@ -222,7 +220,9 @@ def _refuse_broken(stack: str) -> None:
     file = Path(stack) if Path(stack).is_file() else find_toolkit() / "stack" / f"{stack}.yaml"
     content = _read_yaml(file)
     experiments = content.get("experiments") if isinstance(content, dict) else None
-    kinds = [e.get("type") for e in experiments.values() if isinstance(e, dict)] if isinstance(experiments, dict) else []
+    kinds = (
+        [e.get("type") for e in experiments.values() if isinstance(e, dict)] if isinstance(experiments, dict) else []
+    )
     names = {str(kind).rpartition(".")[2].lower().removesuffix("experiment") for kind in kinds}
     if failing := [name for name in FAILING if name in names]:
         raise DataError(

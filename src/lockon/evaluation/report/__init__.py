@@ -50,4 +50,6 @@ def write_report(comparison: Comparison, out: Path, worst: int = 3) -> list[Path
     strips, remarks = worst_strips(comparison, worst)
     plots = {name: to_svg(figure, transparent=True) for name, figure in drawn.items()}
     page, sequences = make_page(comparison, tables, plots, strips, remarks), to_csv(all_sequences_table(comparison))
-    return write_all(out, comparison.benchmark, {"index.html": page, **as_files(drawn, tables), "sequences.csv": sequences})
+    return write_all(
+        out, comparison.benchmark, {"index.html": page, **as_files(drawn, tables), "sequences.csv": sequences}
+    )

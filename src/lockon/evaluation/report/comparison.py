@@ -98,7 +98,9 @@ class Comparison:
     def overlaps(self, tracker: str, sequence: video.Sequence) -> Array:
         """(T,) of these boxes; NaN where the target is absent, 0 where the result has no row."""
         truth = sequence.boxes
-        return np.where(np.isnan(truth).any(1), np.nan, overlap(self.boxes(tracker, sequence), truth))
+        with np.errstate(all="ignore"):  # as where it is scored
+            found = overlap(self.boxes(tracker, sequence), truth)
+        return np.where(np.isnan(truth).any(1), np.nan, found)
 
 
 def compare(

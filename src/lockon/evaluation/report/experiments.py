@@ -117,7 +117,9 @@ def _interval(benchmark: Benchmark) -> tuple[int, int]:
     """
     if benchmark.name not in supervised.INTERVALS:
         known = ", ".join(supervised.INTERVALS)
-        raise DataError(f"{benchmark.name}: its typical lengths are not known, over which to average; known are {known}")
+        raise DataError(
+            f"{benchmark.name}: its typical lengths are not known, over which to average; known are {known}"
+        )
     return supervised.INTERVALS[benchmark.name]
 
 

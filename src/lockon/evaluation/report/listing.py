@@ -105,7 +105,9 @@ class Listing:
     def _best(self, columns: Mapping[str, Array], measure: Measure) -> set[tuple[int, int]]:
         """(sequence, tracker) of the best of each sequence."""
         found = np.array(list(columns.values())).T.round(measure.decimals)
-        rows = (tuple(None if not math.isfinite(v) else -v if measure.lower else v for v in row) for row in found.tolist())
+        rows = (
+            tuple(None if not math.isfinite(v) else -v if measure.lower else v for v in row) for row in found.tolist()
+        )
         return Table(tuple(columns), tuple(rows), "row").winners()
 
     def data(self) -> dict[str, Any]:

@@ -133,7 +133,8 @@ def _tag_table(main: Mapping[str, VotScores], sequences: Rows[Sequence]) -> Tabl
     tagged = np.concatenate(labels, axis=1)
     frames = dict(zip((*TAGS, EMPTY), [*tagged.sum(1).tolist(), int((~tagged.any(0)).sum())], strict=True))
     rows: list[tuple[Cell, ...]] = [
-        (tag, frames[tag], *(found.tags.get(tag, math.nan) for found in main.values())) for tag in next(iter(main.values())).tags
+        (tag, frames[tag], *(found.tags.get(tag, math.nan) for found in main.values()))
+        for tag in next(iter(main.values())).tags
     ]
     return Table(("tag", "frames", *main), tuple(rows), "row")
 
