@@ -539,8 +539,9 @@ def test_any_numbers_are_a_region_or_refused(begin: str, values: list[float], be
         region = parse_region(begin + between.join(map(str, values)))
     except DataError:
         return
+    toolkits: tuple[Toolkit, ...] = ("vot",) if isinstance(region, Mask) else ("pysot", "vot")
     with np.errstate(all="raise"):
-        for toolkit in ("vot",) if isinstance(region, Mask) else ("pysot", "vot"):
+        for toolkit in toolkits:
             found = overlaps([region], [Rectangle(10, 10, 40, 20)], (100, 80), toolkit)[0]
             assert 0 <= found <= 1 or np.isnan(found)
 

@@ -243,7 +243,7 @@ def test_a_report_replaces_the_one_before_and_nothing_else(
 
 @pytest.mark.parametrize("name", ["index.html", "success.png", "speed.svg", "sequences.csv"])
 def test_a_file_of_the_user_s_is_not_written_over(tmp_path: Path, name: str) -> None:
-    files = {"index.html": "page", "success.png": b"plot"}
+    files: dict[str, str | bytes] = {"index.html": "page", "success.png": b"plot"}
     (tmp_path / name).write_text("mine")
     with pytest.raises(OutputError, match=rf"{name}: is there already and was not made by this command"):
         write_all(tmp_path, "otb2015", files)
@@ -292,7 +292,7 @@ def test_a_full_disk_leaves_no_half_of_a_report(tmp_path: Path, monkeypatch: pyt
         made.close()
         return Path("/dev/full").open("wb")
 
-    files = {"index.html": "page", "success.svg": "plot", "success.png": b"plot"}
+    files: dict[str, str | bytes] = {"index.html": "page", "success.svg": "plot", "success.png": b"plot"}
     with monkeypatch.context() as patch:
         patch.setattr(Outputs, "create", full)
         with pytest.raises(OutputError, match=r"success.svg: cannot write the report: No space left on device"):
@@ -459,9 +459,8 @@ def test_pictures_of_any_shape_become_stills_of_bounded_size(tmp_path: Path) -> 
         cv2.imwrite(str(tmp_path / f"{number}.png"), np.zeros(shape, np.uint8))
     files = tuple(tmp_path / f"{number}.png" for number in range(3))
     boxes = np.array([[1.0, 1, 2, 2]] * 3)
-    track = Track(
-        "a", Sequence("x", files, boxes), 0.5, *[[Rectangle(1e300, -1e300, 1e300, 1e300)] * 3] * 2, np.ones(3)
-    )
+    far = [Rectangle(1e300, -1e300, 1e300, 1e300)] * 3
+    track = Track("a", Sequence("x", files, boxes), 0.5, far, far, np.ones(3))
     ((strip,), faults) = cut_strips([track])
     assert not faults
     assert all(0 < side <= 1008 for still in strip.stills for side in still.size)

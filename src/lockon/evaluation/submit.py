@@ -217,6 +217,7 @@ def _have_packed(workspace: Path, tracker: str, patience: float) -> tuple[str, b
             check=False,
         )
     except subprocess.TimeoutExpired:
-        raise DataError(f"{workspace}: the VOT toolkit did not end in {patience:g} seconds; look what it waits for")
+        message = f"{workspace}: the VOT toolkit did not end in {patience:g} seconds; look what it waits for"
+        raise DataError(message) from None
     words = " ".join(COLOUR.sub("", ran.stdout.decode(errors="replace")).split()) or "nothing"
     return words[-SAID:], ran.returncode != 0
