@@ -250,7 +250,8 @@ def _tally(convention: Convention, sequence: Sequence, boxes: Array) -> _Tally:
     if convention.average_overlap:
         numbers["ao"] = float(overlaps[judged].sum() / max(1, judged.sum()))
     if convention.coverage:
-        numbers["coverage"] = float((pair.boxes.sum(1) > 0).mean())
+        with np.errstate(over="ignore", invalid="ignore"):  # sums of what is no coordinate
+            numbers["coverage"] = float((pair.boxes.sum(1) > 0).mean())
     return _Tally(curves, numbers, frames)
 
 
