@@ -256,6 +256,15 @@ class Outputs:
             raise OutputError(f"{self.folder}: cannot write results here: {why(error)}") from None
 
 
+def made_by_another(folder: Path, name: str, maker: str) -> bool:
+    """Whether files that a run of another ``maker`` made under a name are still in a folder."""
+    try:
+        told = json.loads((folder / RECORDS / f"{name}.json").read_text(encoding="utf-8"))
+        return bool(told["maker"] != maker) and any(os.path.lexists(folder / file) for file in told["files"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return False
+
+
 def _identity(path: Path) -> list[int] | None:
     """What tells a file that was changed or replaced from the one that was made: inode, size, time of last change."""
     try:

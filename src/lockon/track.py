@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from fractions import Fraction
+from itertools import chain, count
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self, TextIO
@@ -20,7 +21,7 @@ import numpy as np
 from lockon.boxes import Box
 from lockon.drawing import draw_results
 from lockon.errors import OutputError, masked, printable
-from lockon.files import Outputs, why
+from lockon.files import Outputs, made_by_another, why
 from lockon.registry import DEFAULT, load
 from lockon.threads import check_threads, set_threads
 from lockon.tracker import Boxes, Result, Tracker
@@ -133,7 +134,8 @@ class TrackWriter:
 
     Frames too large for a video are drawn smaller (``video.writer.video_size``).
 
-    Nothing is written over but what an earlier run with the same ``maker`` made (``files.Outputs``).
+    Nothing is written over but what an earlier run with the same ``maker`` made (``files.Outputs``). Where another one
+    made files of that name they are called ``NAME_2``, ``NAME_3``, ...
 
     Args:
         out: the folder, made if need be.
@@ -163,14 +165,15 @@ class TrackWriter:
         inputs: Iterable[str | Path] = (),
         pixel_aspect: Fraction = Fraction(1),
     ) -> None:
-        name = output_name(name)
+        maker = masked(printable(maker))
+        name = _free_name(out, output_name(name), maker)
         texts = [f"{name}.txt"] if targets == 1 else [f"{name}-{n + 1}.txt" for n in range(targets)]
         videos = [f"{name}.mp4"] if video else []
         files = [*videos, *texts, f"{name}.jsonl"]
         self.paths = [out / file for file in files]
         self.folder = out / name if images else None
         with ExitStack() as opened:
-            outputs = opened.enter_context(Outputs(out, name, masked(printable(maker)), files, inputs))
+            outputs = opened.enter_context(Outputs(out, name, maker, files, inputs))
             if self.folder is not None:
                 _claim_folder(self.folder)
             self.files = [opened.enter_context(_text(outputs, file)) for file in files[len(videos) :]]
@@ -223,6 +226,12 @@ class TrackWriter:
                 row["fault"] = tracked.frame.fault
             row |= {"ms": {stage: round(ms, 2) for stage, ms in times.items()}}
             _write_line(self.files[-1], json.dumps(row, allow_nan=False))
+
+
+def _free_name(out: Path, name: str, maker: str) -> str:
+    """Gives the name, or one with a number behind it where another source's results are called so."""
+    names = chain([name], (f"{name}_{number}" for number in count(2)))
+    return next(each for each in names if not made_by_another(out, each, maker))
 
 
 def _claim_folder(folder: Path) -> None:
