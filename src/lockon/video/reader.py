@@ -12,6 +12,7 @@ from lockon.pictures import IMAGE_SUFFIXES, natural_key
 from lockon.video.camera import CameraSource
 from lockon.video.container import VideoSource
 from lockon.video.images import ImageSource
+from lockon.video.opening import file_of
 from lockon.video.source import FrameSource
 
 
@@ -29,6 +30,8 @@ def open_frames(source: str | Path | int, start: int = 0, end: int | None = None
     if isinstance(source, int):
         return CameraSource(source, start, end)
     text, path = str(source), Path(source)
+    if text.casefold().startswith("file://"):
+        return open_frames(file_of(text), start, end)
     if "://" in text:
         return VideoSource(text, start, end, live=True)
     if path.is_dir():
@@ -37,7 +40,7 @@ def open_frames(source: str | Path | int, start: int = 0, end: int | None = None
         return ImageSource([path], path.stem, start, end)
     if path.exists():
         return VideoSource(path, start, end)
-    if text.isdecimal():
+    if text.removeprefix("-").isdecimal():
         return CameraSource(int(text), start, end)
     if set(text) & set("*?["):
         files = _images(text, map(Path, glob(text, recursive=True)))
