@@ -51,8 +51,8 @@ def encode(
     """Write a clip: a frame at each of `times` in seconds, 25 a second unless given."""
     times = [i / 25 for i in range(COUNT)] if times is None else times
     height, width = picture(0).shape[:2]
-    # AVI has one slot of time for each tick, so its ticks must be frames.
-    tick = Fraction(1, 25 if path.suffix == ".avi" else 1000)
+    # AVI has one slot of time for each tick, so its ticks must be frames; MPEG-2 has but a few rates.
+    tick = Fraction(1, 25 if path.suffix == ".avi" or codec == "mpeg2video" else 1000)
     with av.open(str(path), "w", options=mux or {}) as container:
         stream: Any = container.add_stream(codec, 25, options=options or {})
         stream.width, stream.height = width, height

@@ -7,8 +7,10 @@ from collections.abc import Iterator
 from contextlib import closing, suppress
 from fractions import Fraction
 from functools import partial
+from itertools import pairwise
 from math import inf
 from pathlib import Path
+from time import monotonic
 from typing import cast
 
 import av
@@ -20,6 +22,7 @@ from av.video.stream import VideoStream
 
 from lockon.errors import FrameError
 from lockon.pictures import Image
+from lockon.video import opening
 from lockon.video.clock import Clock
 from lockon.video.damage import Ledger
 from lockon.video.layouts import Damage, Watch, find_layout
@@ -31,6 +34,7 @@ from lockon.video.starts import can_begin
 END_SLACK = 0.1  # seconds, and a frame, by which a healthy Matroska or AVI file may end before it says
 STRICT = {"hevc", "mjpeg"}  # decoders that pass over damage unless told to stop there, and stop at nothing else
 PATIENCE = 300  # packets to wait for one that decoding can begin with
+LONGEST_WAIT = 60.0  # seconds for the next picture of a stream, while packets come
 JOINT = 2  # packets before the first of a joined recording that may be marked as incomplete
 
 __all__ = ["VideoSource", "reason"]
@@ -62,6 +66,7 @@ class VideoSource(FrameSource):
         self._stamped = stamped
         self._ledger = Ledger(self._stream, stamped, kind.startswith(("mov", "matroska")))
         self._packets = 0
+        self._heard = self._asked = 0.0  # when a stream last sent a packet, and when its next picture was asked for
         self._codec, self._begun = context.codec.canonical_name, False
         self._origin: int | None = None  # stamp of the first frame
         self._shown, self._shown_end = -inf, inf  # seconds since that of the last frame, and its end on the clock
@@ -114,34 +119,39 @@ class VideoSource(FrameSource):
     def _decode_stream(self) -> Iterator[tuple[VideoFrame, str]]:
         """Frames of a stream, with what is known against each."""
         bad: int | None = None  # stamp from which pictures are coded from a damaged one
-        shown = 0
+        shown: int | None = None  # that of the last frame
+        self._heard = self._asked = monotonic()
         for packet in self._live_packets():
             frames: list[VideoFrame] = []
-            if packet is not None and packet.is_corrupt and bad is None:
-                bad = packet.pts
             try:
                 frames = self._stream.decode(packet)
             except av.FFmpegError:
-                bad = shown + 1
+                bad = None if shown is None else shown + 1
             for frame in frames:
-                shown = shown if frame.pts is None else frame.pts
+                shown = (shown or 0) + 1 if frame.pts is None else frame.pts
                 if frame.is_corrupt:
                     bad = shown
-                elif bad is not None and frame.key_frame and shown > bad:
+                elif frame.key_frame:
                     bad = None
                 fault = "coded from a damaged picture" if bad is not None and shown >= bad else ""
                 yield frame, "the picture is incomplete" if frame.is_corrupt else fault
+                self._heard = self._asked = monotonic()
 
     def _live_packets(self) -> Iterator[Packet[VideoStream] | None]:
         """Packets of a stream, and None where the decoder is to give what it holds."""
-        for packet in self._container.demux(self._stream):
-            if packet.size == 0:
-                continue
-            if self._restarts(packet) and packet.is_keyframe:
-                yield None
-                self._stream.codec_context.flush_buffers()
-            self._packets += 1
-            yield packet
+        for packet in self._container.demux():
+            now = monotonic()
+            if packet.stream is self._stream and packet.size:
+                self._heard = now
+                if self._restarts(packet) and packet.is_keyframe:
+                    yield None
+                    self._stream.codec_context.flush_buffers()
+                self._packets += 1
+                yield packet
+            if now - self._heard > opening.READ_TIMEOUT:  # sound goes on
+                raise Damage(f"no pictures for {opening.READ_TIMEOUT:g} s")
+            if now - self._asked > LONGEST_WAIT:
+                raise Damage(f"no picture that can be decoded for {LONGEST_WAIT:g} s")
         yield None
 
     def _restarts(self, packet: Packet[VideoStream], joint: bool = False) -> bool:
@@ -190,13 +200,11 @@ class VideoSource(FrameSource):
             if packet.size == 0:  # PyAV's end mark or an empty sample; a decoder takes both for the end
                 continue
             broken = bool(waiting) and waiting[0][0].is_corrupt
-            anew = self._restarts(packet, joint=broken)
-            waiting.append((packet, anew))
-            if broken or (packet.is_corrupt and len(waiting) == 1):
-                joined = packet.is_keyframe and broken and (anew or self._follows(waiting))
-                if not joined and len(waiting) <= JOINT:
+            waiting.append((packet, self._restarts(packet, joint=broken)))
+            if waiting[0][0].is_corrupt:
+                if len(waiting) <= JOINT:
                     continue
-                if not joined:
+                if not self._is_joint(waiting):
                     raise Damage("a packet is incomplete")
             ready = waiting[:-1] if self._watch.late else waiting
             waiting = waiting[len(ready) :]
@@ -207,8 +215,10 @@ class VideoSource(FrameSource):
             raise Damage("a packet is incomplete")
         yield from waiting
 
-    def _follows(self, packets: list[tuple[Packet[VideoStream], bool]]) -> bool:
-        return len(packets) > 1 and self._clock.follows(packets[-1][0], packets[-2][0])
+    def _is_joint(self, packets: list[tuple[Packet[VideoStream], bool]]) -> bool:
+        """Whether nothing is missing between packets, one of which begins a recording of its own."""
+        whole = all(anew or self._clock.follows(packet, last) for (last, _), (packet, anew) in pairwise(packets))
+        return whole and any(packet.is_keyframe for packet, _ in packets[1:])
 
     def _begins(self, packet: Packet[VideoStream]) -> bool:
         """Whether a packet is to be decoded: a film can begin within a group of pictures."""

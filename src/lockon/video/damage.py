@@ -10,7 +10,7 @@ from av.video.frame import PictureType, VideoFrame
 from av.video.stream import VideoStream
 
 from lockon.video.layouts.base import Damage
-from lockon.video.starts import is_closed, is_hidden, is_start
+from lockon.video.starts import is_closed, is_hidden, is_several, is_start
 
 # Codecs of which each packet makes a picture. MPEG-4 is none: some packets say `same again`.
 ONE_EACH = {
@@ -54,6 +54,8 @@ class Ledger:
         if is_hidden(self._codec, packet):
             return
         stamp = packet.pts
+        if self._start is None and is_several(self._codec, packet):
+            raise Damage("a picture is missing")
         first = self._start is None and is_start(self._codec, packet, self._stream.codec_context.extradata)
         if first:
             self._start = stamp or 0

@@ -6,7 +6,9 @@ import re
 import stat
 from collections.abc import Iterator
 from pathlib import Path
+from time import monotonic
 from urllib.parse import unquote, urlsplit
+from urllib.request import url2pathname
 
 import av
 from av.container import InputContainer
@@ -25,6 +27,7 @@ NO_FILE = {
     stat.S_ISCHR: "a device; of a camera give the number",
     stat.S_ISBLK: "a device",
 }
+WITHOUT_END = ("pipe", "fd")  # addresses that FFmpeg reads without a limit of time
 ASIDE = Disposition.attached_pic | Disposition.timed_thumbnails
 
 
@@ -35,6 +38,8 @@ def open_container(source: str | Path, live: bool) -> InputContainer:
         SourceError: it cannot be read, or could be waited for without an end.
     """
     if live:
+        if str(source).partition(":")[0].casefold() in WITHOUT_END:
+            raise SourceError(f"{source}: a pipe, which may never have an end; give a file, or the address of a stream")
         return _open(str(source), "stream", (OPEN_TIMEOUT, READ_TIMEOUT))
     path = Path(source).absolute()  # because FFmpeg takes `a:b.mp4` for something of protocol `a`
     refuse_endless(path, str(source))
@@ -45,10 +50,13 @@ def open_container(source: str | Path, live: bool) -> InputContainer:
 
 
 def _open(address: str, kind: str, timeout: tuple[float, float] | None, shown: str | None = None) -> InputContainer:
+    start = monotonic()
     try:
         return av.open(address, timeout=timeout, metadata_errors="ignore")  # whatever the encoding of a title
     except (av.FFmpegError, OSError, ValueError) as error:
-        raise SourceError(f"{shown or address}: not a {kind} that can be read, {reason(error)}") from error
+        silent = timeout is not None and monotonic() - start >= timeout[0]  # FFmpeg gives all kinds of reasons for that
+        why = f"no answer for {OPEN_TIMEOUT:g} s" if silent else reason(error)
+        raise SourceError(f"{shown or address}: not a {kind} that can be read, {why}") from error
 
 
 def refuse_endless(path: Path, shown: str) -> None:
@@ -64,6 +72,11 @@ def refuse_endless(path: Path, shown: str) -> None:
     for kind, name in NO_FILE.items():
         if kind(mode):
             raise SourceError(f"{shown}: {name}; a video must be a file, or the address of a stream")
+
+
+def file_of(address: str) -> Path:
+    """Gives the path in an address such as ``file:///clips/a.mp4``."""
+    return Path(url2pathname(urlsplit(address).path))
 
 
 def _is_list(path: Path) -> bool:

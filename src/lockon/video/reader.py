@@ -14,6 +14,7 @@ from lockon.pictures import IMAGE_SUFFIXES, Range, is_file, kind_of, natural_key
 from lockon.video.camera import CameraSource
 from lockon.video.container import VideoSource
 from lockon.video.images import ImageSource
+from lockon.video.opening import file_of
 from lockon.video.source import FrameSource
 
 NUMBER = re.compile(r"(%0?\d*[diu])")  # as in C, FFmpeg and OpenCV: %d, %4d, %04d
@@ -56,11 +57,13 @@ def _open(source: str | Path | int, start: int, end: int | None, levels: Range |
     if isinstance(source, int):
         return CameraSource(source, start, end)
     text, path = str(source), Path(source)
+    if text.casefold().startswith("file://"):
+        return open_frames(file_of(text), start, end)
     if "://" in text:
         return VideoSource(text, start, end, live=True)
     if path.exists():
         return VideoSource(path, start, end)
-    if text.isdecimal():
+    if text.removeprefix("-").isdecimal():
         return CameraSource(int(text), start, end)
     raise SourceError(_missing(path))
 

@@ -9,6 +9,7 @@ from av.video.stream import VideoStream
 
 MARK = re.compile(rb"\x00\x00\x01(.)", re.DOTALL)  # before each unit of H.264 and HEVC in a stream
 H264_SLICE, H264_START, H264_SETTINGS = {1, 2}, {5}, {7}  # kinds of units
+BETWEEN = {"h264": 9, "hevc": 35}  # kinds of units that stand before each picture, if at all
 CLOSED = {"h264": {5}, "hevc": {19, 20}}
 INTER = {"h264", "hevc", "vp8", "vp9", "av1", "mpeg1video", "mpeg2video"}  # codecs that decode from key frames on
 FORBIDDEN = 0x80  # bit that is never set in the first byte of a unit
@@ -17,6 +18,8 @@ HEVC_SLICE, HEVC_START, HEVC_SETTINGS = set(range(10)), set(range(16, 22)), {33}
 
 def can_begin(codec: str, packet: Packet[VideoStream], extradata: bytes | None) -> bool:
     """Whether decoding can begin with a packet: what is coded from pictures before it makes none or a false one."""
+    if is_several(codec, packet):  # damaged, which must not be passed over
+        return True
     if codec == "h264":  # a point from which the picture is refreshed piece by piece will do
         settings = any(_kind(codec, unit[0]) in H264_SETTINGS for unit in MARK.findall(bytes(packet)))
         return settings or packet.is_keyframe or is_start(codec, packet, extradata)
@@ -61,6 +64,13 @@ def is_closed(codec: str, packet: Packet[VideoStream]) -> bool:
     if codec not in CLOSED:
         return False
     return any(_kind(codec, unit[0]) in CLOSED[codec] for unit in MARK.findall(bytes(packet)))
+
+
+def is_several(codec: str, packet: Packet[VideoStream]) -> bool:
+    """Whether a packet holds several pictures, as where the first of them was not found in a stream of units."""
+    if codec not in BETWEEN:
+        return False
+    return sum(_kind(codec, unit[0]) == BETWEEN[codec] for unit in MARK.findall(bytes(packet))) > 1
 
 
 def _stored_units(codec: str, data: bytes, extradata: bytes) -> set[int] | None:

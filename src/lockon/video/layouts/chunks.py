@@ -22,9 +22,14 @@ class Chunks(Layout):
 
     def _walk(self) -> Iterator[int]:
         at, inside, end = 0, False, 0  # inside the list of pictures and sound, and where it ends
+        part = 0  # end of the file's first or later part
         while at + 8 <= self.size:
             head = self.read(at, 12)
             kind, size = head[:4], int.from_bytes(head[4:8], "little")
+            if kind == b"RIFF":
+                part = at + 8 + size if size else self.size
+            elif at >= part:
+                return  # what follows is none of the film
             if kind in LISTS:
                 inside = head[8:12] in (b"movi", b"rec ")
                 end = at + 8 + size if head[8:12] == b"movi" and size else end

@@ -40,16 +40,13 @@ class Matroska(Layout):
         at = 0
         while at < self.size:
             kind, body, end = self._element(at)
-            if kind == HEADER:
-                at = int(end)
-            elif kind == SEGMENT:
+            if kind not in (HEADER, SEGMENT):
+                raise Damage(FOREIGN)
+            at = int(end) if kind == HEADER else body
+            if kind == SEGMENT:
                 self._segment, self._end = body, end
                 yield from self._in_segment(body)
-                at = int(min(end, self.size))
-            elif self._segment:
-                return  # what follows a segment is none of the film
-            else:
-                raise Damage(FOREIGN)
+                return  # what follows is none of the film
 
     def _in_segment(self, at: int) -> Iterator[int]:
         cluster = False
@@ -92,7 +89,8 @@ class Matroska(Layout):
                 if self._cluster_end == inf:
                     break
                 raise Damage(FOREIGN)
-            if kind not in IN_CLUSTER or end > self._cluster_end:
+            fits = kind in (SIMPLE_BLOCK, BLOCK_GROUP, ENCRYPTED_BLOCK, VOID, SILENT_TRACKS) or end - body <= 8
+            if kind not in IN_CLUSTER or end > self._cluster_end or not fits:
                 raise Damage(FOREIGN)
             if end > self.size:
                 raise Damage(CUT)
