@@ -194,7 +194,8 @@ def official(tmp_path: Path) -> Path:
     """A checkpoint of stark-lightning with the authors' names, beside other things, as their training writes it."""
     names = json.loads((Path(__file__).parent / "reference/cases/stark/names.json").read_text())["stark_lightning"]
     torch.manual_seed(4)
-    state = {name: torch.rand(shape) for name, shape in names.items() if not name.endswith("num_batches_tracked")}
+    shapes = {name: shape for name, shape in names.items() if not name.endswith("num_batches_tracked")}
+    state = {name: 0.02 * torch.rand(shape) for name, shape in shapes.items()}  # small, lest numbers overflow
     content = {"epoch": 500, "net": state, "optimizer": {"state": {0: torch.zeros(5)}}, "stats": Counter(a=1)}
     torch.save(content, tmp_path / "STARKLightning_ep0500.pth.tar")
     return tmp_path / "STARKLightning_ep0500.pth.tar"

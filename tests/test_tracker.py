@@ -201,6 +201,17 @@ def test_states_go_on_in_a_new_tracker_as_if_nothing_had_happened(name: str, box
         assert two.update(frame) == one.update(frame)
 
 
+@pytest.mark.parametrize("name", SMALL)
+def test_the_state_of_one_of_many_targets_is_as_small_as_of_one_alone(name: str) -> None:
+    tracker = small(name)
+    sizes = []
+    for boxes in (BOXES[:1], 10 * BOXES[:1]):
+        tracker.init(FRAMES[0], boxes)
+        tracker.update(FRAMES[1])
+        sizes.append(len(pickle.dumps(tracker.states[0])))
+    assert sizes[1] < 1.1 * sizes[0]
+
+
 def test_states_go_on_in_another_process(tmp_path: Path) -> None:
     code = (
         "import pickle, sys, torch; torch.set_num_threads(1)\n"

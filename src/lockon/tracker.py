@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from types import MappingProxyType
@@ -290,7 +290,7 @@ class Tracker:
         box = as_box(state.box)
         if min(box[2:]) <= 0 or not _alike(state.memory, self._example):
             raise StateError(f"a state of another model was put into {self.name}; states fit the model they came from")
-        memory, past = _moved((state.memory, state.past), self.device)
+        memory, past = _each((state.memory, state.past), lambda x: x.to(self.device))
         return replace(state, box=box, memory=memory, past=past)
 
     @cached_property
@@ -414,7 +414,8 @@ class Tracker:
             memory = self.model.memorize(*batch, torch.tensor(boxes, device=self.device))
             self._check_numbers(memory)
             for row, i in enumerate(seen):
-                templates[i] = _rows(memory, row)
+                # a copy, lest one target keep, and a pickle of it hold, the memory of all
+                templates[i] = _each(_rows(memory, row), torch.clone) if len(seen) > 1 else memory
         return templates
 
     def _refresh(self, frames: Sequence[np.ndarray], states: list[State]) -> list[State]:
@@ -457,11 +458,11 @@ def _alike(memory: Any, example: Any) -> bool:
     return all(_alike(part, other) for part, other in zip(memory, example, strict=True))
 
 
-def _moved(value: Any, device: torch.device) -> Any:
-    """A tensor, or all tensors of tuples in tuples, on a device."""
+def _each(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
+    """A tensor, or all tensors of tuples in tuples, changed."""
     if isinstance(value, Tensor):
-        return value.to(device)
+        return change(value)
     if not isinstance(value, tuple):
         return value
-    parts = [_moved(part, device) for part in value]
+    parts = [_each(part, change) for part in value]
     return type(value)(*parts) if hasattr(value, "_fields") else tuple(parts)
