@@ -204,7 +204,7 @@ def test_a_benchmark_whose_annotation_is_not_public(results: list[Results]) -> N
 
 def test_a_folder_that_cannot_be_written(comparison: Comparison, tmp_path: Path) -> None:
     (tmp_path / "report").write_text("a file")
-    with pytest.raises(OutputError, match=r"report: cannot write the report here: File exists"):
+    with pytest.raises(OutputError, match=r"report: cannot write the report here: it is not a folder"):
         write_report(comparison, tmp_path / "report")
 
 
@@ -374,6 +374,8 @@ def test_boxes_that_are_no_numbers_or_huge_are_reported_in_silence(tmp_path: Pat
 def test_two_results_of_one_label_are_not_compared(benchmark: Benchmark, results: list[Results]) -> None:
     with pytest.raises(DataError, match="folder: two results have one label"):
         compare([results[0], results[0]], benchmark)
+    with pytest.raises(DataError, match="characters that cannot be shown"):
+        compare([replace(results[0], tracker="a\udcff")], benchmark)
     with pytest.raises(DataError, match="folder: no results to compare"):
         compare([], benchmark)
 

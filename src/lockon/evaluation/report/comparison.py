@@ -13,6 +13,7 @@ from lockon.errors import DataError, first_few
 from lockon.evaluation import sequences as video
 from lockon.evaluation.foreign import Results
 from lockon.evaluation.metrics import Array, Scores, overlap, score
+from lockon.evaluation.reading import label_of
 
 MEASURES = {
     "success": "AUC",
@@ -119,11 +120,14 @@ def compare(
 
     Raises:
         DataError: a result lacks sequences (without ``partial``, all of them are counted and the first are named), or
-            cannot be scored; see ``metrics.score``. No results, or two of one label.
+            cannot be scored; see ``metrics.score``. No results, or two of one label, or one
+            that cannot be shown.
     """
     labels = [result.tracker for result in results]
     if not labels or len(set(labels)) < len(labels):
         raise DataError(f"{benchmark.name}: {'two results have one label' if labels else 'no results to compare'}")
+    for result in results:
+        label_of(result.tracker, result.folder)
     lacking = {r.tracker: [name for name in benchmark.names if name not in r.boxes] for r in results}
     missing = {
         name: lacks

@@ -61,6 +61,8 @@ def check_folder(out: Path, sequences: Iterable[Sequence]) -> None:
     Raises:
         OutputError: it cannot be made, or a sequence's pictures lie there.
     """
+    if os.path.lexists(out) and not out.is_dir():
+        raise OutputError(f"{out}: cannot write the report here: it is not a folder")
     try:
         out.mkdir(parents=True, exist_ok=True)
         if not os.access(out, os.W_OK):
