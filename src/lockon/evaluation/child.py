@@ -81,7 +81,7 @@ class Child:
                 os.killpg(self._process.pid, signal.SIGKILL)
             else:
                 self._process.kill()
-        self._process.wait()
+        self.wait()  # unless it hangs in the system itself, where nothing reaches it
 
     def last_words(self) -> str:
         """Kills it, and tells the last lines that it wrote to standard error."""

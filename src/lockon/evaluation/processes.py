@@ -19,7 +19,7 @@ from lockon.errors import LockonError, TrackerError, first_few
 from lockon.evaluation.runner import Event, Job, work
 
 EVERY = 0.2  # seconds between two events of a sequence under way
-FAREWELL = 5.0  # seconds in which a process that is told to end may end by itself
+FAREWELL = 10.0  # seconds in which a process that is told to end may end by itself
 RUN_AGAIN = 87  # exit code of a process that has run the script which started it, up to its own start
 GUARD = 'if __name__ == "__main__":'
 
