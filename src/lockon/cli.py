@@ -181,6 +181,8 @@ def convert(
     renamed = sum(MODELS[tracker].official_name(name) != name for name in found.tensors)
     numbers = sum(tensor.numel() for tensor in found.tensors.values())
     say(f"{len(found.tensors)} tensors read, {renamed} of them renamed: {numbers / 1e6:.1f} M numbers")
+    for note in found.notes:
+        say(note)
     if found.ignored:
         say(f"left out: {', '.join(found.ignored)}")
     if found.foreign:

@@ -84,18 +84,7 @@ def write_all(out: Path, benchmark: str, files: Mapping[str, str | bytes]) -> li
     Raises:
         OutputError: one cannot be written, or a file of its name is there that no report of the benchmark made.
     """
+    contents = {name: text.encode() if isinstance(text, str) else text for name, text in files.items()}
     with Outputs(out, "report", f"report {benchmark}", POSSIBLE) as outputs:
-        written: list[Path] = []
-        try:
-            for name, content in files.items():
-                written.append(outputs.path(name))
-                with outputs.create(name) as file:
-                    file.write(content.encode() if isinstance(content, str) else content)
-        except BaseException as error:
-            for path in written:
-                with suppress(OSError):
-                    path.unlink(missing_ok=True)
-            if isinstance(error, OSError):
-                raise OutputError(f"{written[-1]}: cannot write the report: {why(error)}") from None
-            raise
-    return written
+        outputs.write_all(contents)
+    return [out / name for name in files]
