@@ -180,13 +180,21 @@ class VideoSource(FrameSource):
             if not packet.is_discard:
                 self._ledger.feed(packet)
             yield from self._ledger.admit(self._stream.decode(packet))
-        tail = self._stream.decode(None)
-        if self._is_short():
-            yield from self._ledger.until_gap(self._ledger.admit(tail), self._shown_end, self.fps)
-            raise Damage("the file ends too early")
-        yield from self._ledger.admit(tail)
-        self._watch.finish()
+        tail = self._ledger.admit(self._stream.decode(None))
+        end = self._end_fault()
+        if end is not None:
+            yield from self._ledger.until_gap(tail, self._shown_end, self.fps)
+            raise end
+        yield from tail
         yield from self._ledger.finish()
+
+    def _end_fault(self) -> Damage | None:
+        """What is wrong with a file's end, by itself or by its own index and header."""
+        try:
+            self._watch.finish()
+        except Damage as damage:
+            return damage
+        return Damage("the file ends too early") if self._is_short() else None
 
     def _file_packets(self) -> Iterator[tuple[Packet[VideoStream], bool]]:
         """Packets of a file, and whether the clock starts anew at each.
