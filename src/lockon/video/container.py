@@ -174,7 +174,6 @@ class VideoSource(FrameSource):
                 yield from self._ledger.admit(self._stream.decode(None))
                 yield from self._ledger.finish()
                 self._stream.codec_context.flush_buffers()
-            self._packets += 1
             if not self._begins(packet):
                 continue
             if not packet.is_discard:
@@ -209,11 +208,14 @@ class VideoSource(FrameSource):
                 continue
             broken = bool(waiting) and waiting[0][0].is_corrupt
             waiting.append((packet, self._restarts(packet, joint=broken)))
+            self._packets += 1
             if waiting[0][0].is_corrupt:
                 if len(waiting) <= JOINT:
                     continue
                 if not self._is_joint(waiting):
                     raise Damage("a packet is incomplete")
+            if self._watch.late and packet.pos is None:
+                continue
             ready = waiting[:-1] if self._watch.late else waiting
             waiting = waiting[len(ready) :]
             yield from ready
