@@ -174,19 +174,26 @@ class VideoSource(FrameSource):
                 yield from self._ledger.admit(self._stream.decode(None))
                 yield from self._ledger.finish()
                 self._stream.codec_context.flush_buffers()
-            self._packets += 1
             if not self._begins(packet):
                 continue
             if not packet.is_discard:
                 self._ledger.feed(packet)
             yield from self._ledger.admit(self._stream.decode(packet))
-        tail = self._stream.decode(None)
-        if self._is_short():
-            yield from self._ledger.until_gap(self._ledger.admit(tail), self._shown_end, self.fps)
-            raise Damage("the file ends too early")
-        yield from self._ledger.admit(tail)
-        self._watch.finish()
+        tail = self._ledger.admit(self._stream.decode(None))
+        end = self._end_fault()
+        if end is not None:
+            yield from self._ledger.until_gap(tail, self._shown_end, self.fps)
+            raise end
+        yield from tail
         yield from self._ledger.finish()
+
+    def _end_fault(self) -> Damage | None:
+        """What is wrong with a file's end, by itself or by its own index and header."""
+        try:
+            self._watch.finish()
+        except Damage as damage:
+            return damage
+        return Damage("the file ends too early") if self._is_short() else None
 
     def _file_packets(self) -> Iterator[tuple[Packet[VideoStream], bool]]:
         """Packets of a file, and whether the clock starts anew at each.
@@ -201,11 +208,14 @@ class VideoSource(FrameSource):
                 continue
             broken = bool(waiting) and waiting[0][0].is_corrupt
             waiting.append((packet, self._restarts(packet, joint=broken)))
+            self._packets += 1
             if waiting[0][0].is_corrupt:
                 if len(waiting) <= JOINT:
                     continue
                 if not self._is_joint(waiting):
                     raise Damage("a packet is incomplete")
+            if self._watch.late and packet.pos is None:
+                continue
             ready = waiting[:-1] if self._watch.late else waiting
             waiting = waiting[len(ready) :]
             yield from ready

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from math import inf
 
@@ -18,6 +19,7 @@ ONE_EACH = {
     "mpeg2video", "png", "prores", "rawvideo", "vp8", "vp9", "vvc",
 }  # fmt: skip
 MOST_BETWEEN = 16  # pictures that can be coded from two around them
+MOST_THREADS = 128  # of a decoder
 
 
 class Ledger:
@@ -42,6 +44,7 @@ class Ledger:
         self._depth = stream.codec_context.reorder_depth
         self._fed: list[int] = []  # stamps of packets in decoding order, until their frames are given out
         self._held: list[VideoFrame] = []  # frames decoded, in order of time, that a fault may still spoil
+        self._sent: deque[int | None] = deque(maxlen=MOST_THREADS)  # stamps of the last packets
         self._free: set[int] = set()  # stamps of packets before the first that can be decoded by itself
         self._start: int | None = None  # stamp of that one
         self._counted = not stamped  # packets have no stamps to know their pictures by
@@ -51,6 +54,7 @@ class Ledger:
 
     def feed(self, packet: Packet[VideoStream]) -> None:
         """Notes a packet before it is decoded."""
+        self._sent.append(packet.pts)
         if is_hidden(self._codec, packet):
             return
         stamp = packet.pts
@@ -140,10 +144,18 @@ class Ledger:
         self._fed, self._free, self._start = [], set(), None
         self._count = self._came = 0
 
+    def _failed(self) -> int | None:
+        """The stamp of the packet that the decoder gave an error for; HEVC's gives its picture all the same.
+
+        Each thread works on a packet, and tells of it when its turn comes again.
+        """
+        last = self._stream.codec_context.thread_count
+        return list(self._sent)[-last:][0] if self._codec == "hevc" and self._sent else None
+
     def salvage(self, frames: list[VideoFrame]) -> Iterator[VideoFrame]:
         """Gives good frames that were still in the decoder at a fault.
 
         Its threads run ahead, so that frames behind the fault come out too.
         """
-        self._held += [frame for frame in frames if not frame.is_corrupt]
+        self._held += [frame for frame in frames if not frame.is_corrupt and frame.pts != self._failed()]
         yield from () if self._counted else self.settled()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import stat
 from collections.abc import Iterator
+from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 from time import monotonic
 from urllib.parse import unquote, urlsplit
@@ -28,6 +30,8 @@ NO_FILE = {
     stat.S_ISBLK: "a device",
 }
 WITHOUT_END = ("pipe", "fd")  # addresses that FFmpeg reads without a limit of time
+PEEK = 500  # packets to look at to tell films from single pictures
+TILE = Disposition.dependent  # a stream that is but a part of a picture
 ASIDE = Disposition.attached_pic | Disposition.timed_thumbnails
 
 
@@ -121,20 +125,40 @@ def choose_stream(container: InputContainer, source: str) -> tuple[VideoStream, 
     videos = [s for s in container.streams.video if not s.disposition & ASIDE]
     if not videos or container.format.name == "tty":  # FFmpeg shows plain text as a terminal would
         raise SourceError(f"{source}: not a video, it has no video stream")
+    films = _films(container, videos)
     best = container.streams.best("video")
-    stream = best if best in videos else max(videos, key=lambda s: s.frames)
-    assert isinstance(stream, VideoStream)
+    stream = next((film for film in films if film is best), films[0])
     if stream.codec_context is None:
         raise SourceError(f"{source}: a video in a format that this FFmpeg cannot decode")
-    if stream.disposition & Disposition.dependent:
+    if stream.disposition & TILE:
         raise SourceError(f"{source}: a picture in tiles, as from a phone; convert it to JPEG or PNG first")
-    films = [s for s in videos if s is not stream and s.frames != 1 and s.codec_context is not None]
-    if not films:
+    others = [film for film in films if film is not stream and film.codec_context is not None]
+    if not others:
         return stream, ""
-    return (
-        stream,
-        f"{len(films) + 1} video streams; number {stream.index} is used ({_size(stream)}), not {_list(films)}",
-    )
+    used = f"number {stream.index} ({_size(stream)}) is used"
+    return stream, f"{len(films)} video streams; {used}, not {_list(others)}"
+
+
+def _films(container: InputContainer, videos: list[VideoStream]) -> list[VideoStream]:
+    """Leaves out single pictures beside a film; FFmpeg itself looks at the first frames only."""
+    if len(videos) == 1:
+        return videos
+    counts = {stream.index: len(stream.index_entries) for stream in videos}
+    if not container.format.name.startswith("mov"):  # an index of all pictures
+        counts = _first_packets(container.name, set(counts))
+    return [s for s in videos if counts[s.index] > 1] or videos
+
+
+def _first_packets(address: str, streams: set[int]) -> dict[int, int]:
+    """Counts the pictures of several streams at a file's start; two of each where it cannot be opened again."""
+    counts = dict.fromkeys(streams, 0)
+    if "://" in address:
+        return dict.fromkeys(streams, 2)
+    with av.open(address, metadata_errors="ignore") as container, suppress(av.FFmpegError):
+        for packet in islice(container.demux(), PEEK):
+            if packet.stream_index in counts and packet.size:
+                counts[packet.stream_index] += 1
+    return counts
 
 
 def _list(streams: list[VideoStream]) -> str:
