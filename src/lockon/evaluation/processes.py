@@ -151,6 +151,8 @@ def _serve(job: Job, parent: Connection) -> None:
                         parent.send(event)
         except LockonError as error:
             parent.send(error)
+        finally:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)  # nothing is left to put in order
 
 
 def _leave(*_: object) -> NoReturn:
