@@ -142,12 +142,13 @@ class VideoSource(FrameSource):
         for packet in self._container.demux():
             now = monotonic()
             if packet.stream is self._stream and packet.size:
+                picture = cast("Packet[VideoStream]", packet)
                 self._heard = now
-                if self._restarts(packet) and packet.is_keyframe:
+                if self._restarts(picture) and picture.is_keyframe:
                     yield None
                     self._stream.codec_context.flush_buffers()
                 self._packets += 1
-                yield packet
+                yield picture
             if now - self._heard > opening.READ_TIMEOUT:  # sound goes on
                 raise Damage(f"no pictures for {opening.READ_TIMEOUT:g} s")
             if now - self._asked > LONGEST_WAIT:
