@@ -1,12 +1,14 @@
 """Recordings joined to one: frames go on, and so does the time, where nothing is missing."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from lockon.errors import FrameError, SourceError
+from lockon.pictures import Image
 from lockon.video import Frame, open_frames
 from tests.test_video import B_FRAMES, COUNT, copy_packets, encode, grey, noisy, numbers
 from tests.test_video import server as server
@@ -16,13 +18,17 @@ HALF = COUNT // 2
 LIST = "#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:1\n#EXT-X-PLAYLIST-TYPE:VOD\n"
 
 
+def later(first: int, number: int) -> Image:
+    return noisy(first + number)
+
+
 def parts(folder: Path, options: dict[str, str], suffix: str = "ts", starts: Sequence[float] = (0, 0)) -> list[Path]:
     """Two halves of a film, with clocks of their own that start at `starts` seconds."""
     files = []
     for half, start in enumerate(starts):
         times = [start + i / 25 for i in range(HALF)]
         path = folder / f"part{half}.{suffix}"
-        files.append(encode(path, options=options, times=times, picture=lambda i, first=half * HALF: noisy(first + i)))
+        files.append(encode(path, options=options, times=times, picture=partial(later, half * HALF)))
     return files
 
 

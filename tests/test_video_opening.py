@@ -13,9 +13,10 @@ import av
 import cv2
 import numpy as np
 import pytest
+from av.stream import Disposition
 
 from lockon.errors import FrameError, SourceError
-from lockon.video import CameraSource, camera, container, open_frames, opening
+from lockon.video import CameraSource, Frame, camera, container, open_frames, opening
 from lockon.video.opening import stream_name
 from lockon.video.source import usable_name
 from tests.test_video import B_FRAMES, COUNT, SIZE, FakeCapture, damage, encode, grey, noisy, numbers
@@ -130,7 +131,7 @@ def test_a_stream_that_falls_silent_is_told_after_its_frames(tmp_path: Path) -> 
         caller.recv(4096)
         caller.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(data) + data[: len(data) * 3 // 4])
 
-    frames = []
+    frames: list[Frame] = []
     with (
         talking(answer) as place,
         pytest.raises(FrameError, match=r"broke off at frame \d+, no data for 0\.5 s") as caught,
@@ -361,7 +362,7 @@ def test_an_animated_picture_gives_all_its_frames(tmp_path: Path) -> None:
 
 def test_a_picture_in_tiles_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = encode(tmp_path / "tiles.mp4", times=[0])
-    monkeypatch.setattr(opening, "TILE", opening.Disposition.default)  # what FFmpeg says of tiles is not written by it
+    monkeypatch.setattr(opening, "TILE", Disposition.default)  # what FFmpeg says of tiles is not written by it
     with pytest.raises(SourceError, match="a picture in tiles"):
         open_frames(path)
 

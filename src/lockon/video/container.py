@@ -32,7 +32,9 @@ from lockon.video.source import NOMINAL_FPS, FrameSource, RawFrames
 from lockon.video.starts import can_begin
 
 END_SLACK = 0.1  # seconds, and a frame, by which a healthy Matroska or AVI file may end before it says
-STRICT = {"hevc", "mjpeg"}  # decoders that pass over damage unless told to stop there, and stop at nothing else
+# HEVC and JPEG decoders pass over damage unless told to stop there, and stop at nothing else. That of H.264 leaves out
+# pictures where the file does not say how far they are out of order, unless told to wait for as many as there can be.
+OPTIONS = {"hevc": {"err_detect": "explode"}, "mjpeg": {"err_detect": "explode"}, "h264": {"strict": "1"}}
 PATIENCE = 300  # packets to wait for one that decoding can begin with
 LONGEST_WAIT = 60.0  # seconds for the next picture of a stream, while packets come
 JOINT = 2  # packets before the first of a joined recording that may be marked as incomplete
@@ -81,8 +83,8 @@ class VideoSource(FrameSource):
     def _prepare(self, kind: str) -> None:
         context = self._stream.codec_context
         self._stream.thread_type = "AUTO"
-        if context.codec.canonical_name in STRICT and not self.live:
-            context.options = {"err_detect": "explode"}
+        if not self.live:
+            context.options = OPTIONS.get(context.codec.canonical_name, {})
         if kind in ("hls", "dash"):  # do not fetch what is not used
             for other in self._container.streams:
                 if other is not self._stream:
@@ -142,12 +144,13 @@ class VideoSource(FrameSource):
         for packet in self._container.demux():
             now = monotonic()
             if packet.stream is self._stream and packet.size:
+                picture = cast("Packet[VideoStream]", packet)
                 self._heard = now
-                if self._restarts(packet) and packet.is_keyframe:
+                if self._restarts(picture) and picture.is_keyframe:
                     yield None
                     self._stream.codec_context.flush_buffers()
                 self._packets += 1
-                yield packet
+                yield picture
             if now - self._heard > opening.READ_TIMEOUT:  # sound goes on
                 raise Damage(f"no pictures for {opening.READ_TIMEOUT:g} s")
             if now - self._asked > LONGEST_WAIT:

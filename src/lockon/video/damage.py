@@ -41,7 +41,7 @@ class Ledger:
         self._codec = stream.codec_context.codec.canonical_name
         self._one_each = self._codec in ONE_EACH
         self._tick = float(stream.time_base or 1)
-        self._depth = stream.codec_context.reorder_depth
+        self._depth: int | None = None  # frames that the decoder holds back for their order
         self._fed: list[int] = []  # stamps of packets in decoding order, until their frames are given out
         self._held: list[VideoFrame] = []  # frames decoded, in order of time, that a fault may still spoil
         self._sent: deque[int | None] = deque(maxlen=MOST_THREADS)  # stamps of the last packets
@@ -80,6 +80,8 @@ class Ledger:
                 raise Damage("the picture is incomplete")
             self._one_each &= not frame.interlaced_frame  # two fields may come in two packets
             self._came += 1
+            if self._depth is None:
+                self._depth = self._stream.codec_context.reorder_depth
             if self._start is None:  # refreshed piece by piece up to here
                 self._start = frame.pts or 0
             self._held.append(frame)
@@ -99,8 +101,9 @@ class Ledger:
 
     def _must_come(self) -> bool:
         """Whether each packet makes a frame of its own."""
-        depth, self._depth = self._depth, self._stream.codec_context.reorder_depth
-        return self._one_each and depth >= self._depth  # a decoder that learns the order as it goes leaves frames out
+        depth = self._stream.codec_context.reorder_depth
+        learnt = self._depth is not None and depth > self._depth
+        return self._one_each and not learnt  # a decoder that learns the order as it goes leaves frames out
 
     def settled(self) -> Iterator[VideoFrame]:
         """Gives held frames as long as all that was fed or is shown before them has come out whole."""

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterable
 from functools import lru_cache
 from math import atan2, degrees
+from typing import cast
 
 import numpy as np
-from av.sidedata.sidedata import Type
+from av.sidedata.sidedata import SideData, Type
 from av.video.frame import VideoFrame
 
 from lockon.pictures import Image
 
 Matrix = tuple[int, int, int, int]
 STRAIGHT: Matrix = (1, 0, 0, 1)
-MATRIX_BYTES = 36
+MATRIX, MATRIX_BYTES = Type.DISPLAYMATRIX, 36
 EXACT = 1.0  # degrees by which a turn may miss a quarter
 
 
@@ -40,7 +42,7 @@ class Orientation:
 def read_matrix(frame: VideoFrame) -> Matrix:
     """Gives a, b, c and d of a frame's display matrix: a pixel at (x, y) is shown at (a x + c y, b x + d y)."""
     try:
-        found = next((data for data in frame.side_data if data.type == Type.DISPLAYMATRIX), None)
+        found = next((data for data in cast(Iterable[SideData], frame.side_data) if data.type == MATRIX), None)
     except ValueError:  # data of a kind that PyAV has no name for
         return _turned(frame.rotation)
     if found is None:
