@@ -457,10 +457,12 @@ def _alike(memory: Any, example: Any) -> bool:
 
 
 def _each(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
-    """A tensor, or all tensors of tuples in tuples, changed."""
+    """A tensor, or all tensors of tuples in tuples, changed; the same value where nothing changes."""
     if isinstance(value, Tensor):
         return change(value)
     if not isinstance(value, tuple):
         return value
     parts = [_each(part, change) for part in value]
+    if all(new is old for new, old in zip(parts, value, strict=True)):
+        return value
     return type(value)(*parts) if hasattr(value, "_fields") else tuple(parts)
