@@ -263,6 +263,9 @@ def test_a_state_may_be_changed_in_place() -> None:
     tracker, other = small_tracker(), small_tracker()
     for each in (tracker, other):
         each.init(FRAMES[0], BOXES[0])
+    memory = tracker.states[0].memory
+    tracker.states = [replace(tracker.states[0], frame=0)]
+    assert tracker.states[0].memory is memory
     tracker.states[0] = replace(tracker.states[0], box=(20.0, 20.0, 30.0, 30.0))
     other.states = [replace(other.states[0], box=(20.0, 20.0, 30.0, 30.0))]
     assert tracker.update(FRAMES[1]) == other.update(FRAMES[1])

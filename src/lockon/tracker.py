@@ -383,7 +383,8 @@ class Tracker:
 
     def _check_numbers(self, answer: Iterable[Any]) -> None:
         """Refuses NaN and infinity before the online rules, whose limits would make ordinary boxes of them."""
-        if not all(x.isfinite().all() for x in answer if isinstance(x, Tensor)):
+        # a sum of numbers is one, in float64 however large they are, and quicker to have than an answer for each
+        if not all(math.isfinite(x.sum(dtype=torch.float64)) for x in answer if isinstance(x, Tensor)):
             raise ModelError(self._no_numbers())
 
     def _no_numbers(self) -> str:
@@ -459,10 +460,12 @@ def _alike(memory: Any, example: Any) -> bool:
 
 
 def _each(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
-    """A tensor, or all tensors of tuples in tuples, changed."""
+    """A tensor, or all tensors of tuples in tuples, changed; the same value where nothing changes."""
     if isinstance(value, Tensor):
         return change(value)
     if not isinstance(value, tuple):
         return value
     parts = [_each(part, change) for part in value]
+    if all(new is old for new, old in zip(parts, value, strict=True)):
+        return value
     return type(value)(*parts) if hasattr(value, "_fields") else tuple(parts)
