@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pickle
+import re
 import struct
 import sys
 import types
@@ -16,8 +18,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from lockon.checkpoints import read_torch
+from lockon import checkpoints, weights
+from lockon.checkpoints import read_content, read_torch
 from lockon.errors import ModelError
+from lockon.weights import read_checkpoint
 
 FORMATS = {"zip": True, "legacy": False}
 WEIGHTS = {"a.weight": torch.arange(12.0).reshape(3, 4), "a.bias": torch.tensor([1.5, -2.0]), "n": torch.tensor(7)}
@@ -116,6 +120,39 @@ def test_what_a_checkpoint_names_is_not_imported(form: str, tmp_path: Path, monk
     assert same(read_torch(path).tensors, WEIGHTS)
     assert not marker.exists()
     assert "trap" not in sys.modules
+
+
+def test_all_that_a_checkpoint_holds_can_be_had(form: str, tmp_path: Path) -> None:
+    shared = [1, None]
+    content = {
+        "step": 3,
+        "lists": [shared, shared],
+        "pair": (1.5, "a"),
+        "w": WEIGHTS,
+        "odd": Path("x"),
+        "type": torch.half,
+    }
+    found = read_content(save(content, tmp_path / "c.pt", form))
+    assert same(found.pop("w"), WEIGHTS)
+    assert found == {"step": 3, "lists": [shared, shared], "pair": (1.5, "a"), "odd": None, "type": None}
+    assert found["lists"][0] is found["lists"][1]
+
+
+def test_what_holds_itself_is_read_once(form: str, tmp_path: Path) -> None:
+    loop: dict[str, Any] = {"epoch": 1}
+    loop["net"] = loop["model"] = loop
+    assert "no weights in it" in outcome(save(loop, tmp_path / "c.pt", form))
+    assert read_content(tmp_path / "c.pt")["net"]["model"]["epoch"] == 1
+    loop["state_dict"] = WEIGHTS
+    assert same(read_torch(save(loop, tmp_path / "c.pt", form)).tensors, WEIGHTS)
+
+
+def test_names_that_are_told_are_few_and_short(form: str, tmp_path: Path) -> None:
+    content = {f"{n:03d}{'x' * 1000}": n for n in range(300)} | {"net": WEIGHTS}
+    ignored = read_torch(save(content, tmp_path / "c.pt", form)).ignored
+    assert len(ignored) == 21
+    assert ignored[-1] == "and 280 more"
+    assert max(map(len, ignored)) < 120
 
 
 # What is refused
@@ -267,6 +304,138 @@ def test_a_pickled_module_is_no_state_dict(form: str, tmp_path: Path) -> None:
 def test_names_that_are_there_twice_are_an_error(form: str, tmp_path: Path) -> None:
     path = save({"w": torch.zeros(1), "module.w": torch.zeros(1)}, tmp_path / "c.pth", form)
     assert "twice" in outcome(path)
+
+
+# Limits
+
+
+@pytest.mark.parametrize(
+    ("limit", "value", "content", "says"),
+    [
+        ("checkpoints.TENSORS", 2, WEIGHTS, "it has 3 tensors in one place, more than 2"),
+        ("checkpoints.LONGEST", 40, {"w" * 41: torch.ones(1)}, "the name of a tensor has 41 characters, more than 40"),
+        ("checkpoints.AXES", 3, {"w": torch.ones(1, 1, 1, 1)}, "w has no proper shape of at most 3 axes"),
+        ("pickles.DEPTH", 3, {"net": WEIGHTS, "x": [[[[]]]]}, "nested more than 3 levels deep"),
+        ("pickles.INSTRUCTIONS", 60, WEIGHTS, "more than 60 instructions"),
+        ("pickles.MEMO", 5, WEIGHTS, "shares more than 5 objects"),
+        ("pickles.TEXT", 100, {"net": WEIGHTS, "x": "y" * 101}, "claims a text of 101 bytes, more than 100"),
+        ("pickles.NAMES", 1, {"net": WEIGHTS, "x": Path("x"), "y": range(3)}, "more than 1 classes and functions"),
+    ],
+)
+def test_what_a_file_may_ask_for_has_limits(
+    limit: str, value: int, content: Any, says: str, form: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = save(content, tmp_path / "c.pth", form)
+    assert outcome(path) == "read"
+    monkeypatch.setattr(f"lockon.{limit}", value)
+    assert f"{path}: not a checkpoint that can be read safely: " in outcome(path)
+    assert says in outcome(path)
+
+
+def test_the_list_of_an_archives_records_has_a_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = save(WEIGHTS, tmp_path / "c.pth", "zip")
+    assert outcome(path) == "read"
+    monkeypatch.setattr(checkpoints, "DIRECTORY", 100)
+    assert re.search(r"its list of records has \d+ bytes, more than 100", outcome(path))
+
+
+def test_the_description_in_an_archive_has_a_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = save(WEIGHTS, tmp_path / "c.pth", "zip")
+    monkeypatch.setattr(checkpoints, "PROGRAM", 100)
+    assert "its description has more than 100 bytes" in outcome(path)
+
+
+def test_records_that_share_their_bytes_are_refused(tmp_path: Path) -> None:
+    """A list of records that all lie in one place claims far more than the file has."""
+    path = save({"w": torch.zeros(10_000)}, tmp_path / "c.pth", "zip")
+    data = path.read_bytes()
+    start = data.rindex(b"PK\x05\x06")
+    (size, offset) = struct.unpack("<II", data[start + 12 : start + 20])
+    entries = data[offset : offset + size]
+    end = struct.pack("<4s4H2IH", b"PK\x05\x06", 0, 0, 100, 100, 100 * size, offset, 0)
+    path.write_bytes(data[:offset] + 100 * entries + end)
+    assert "its records claim" in outcome(path)
+
+
+def test_tensors_that_share_a_storage_read_it_once(form: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = torch.arange(100.0)
+    path = save({f"w{n}": whole[n:] for n in range(50)}, tmp_path / "c.pth", form)
+    read: list[str] = []
+    for kind in (checkpoints._Zip, checkpoints._Legacy):
+        record = kind.record
+        monkeypatch.setattr(
+            kind, "record", lambda self, name, storage, record=record: read.append(name) or record(self, name, storage)
+        )
+    assert read_torch(path).tensors["w49"].tolist() == whole[49:].tolist()
+    assert len(read) == 1
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: os.symlink("/dev/zero", path)])
+def test_what_is_no_file_is_not_waited_for(make: Callable[[Path], None], tmp_path: Path) -> None:
+    path = tmp_path / "w.safetensors"
+    make(path)
+    for read in (read_checkpoint, read_torch):
+        with pytest.raises(ModelError, match=r"w.safetensors: is a (folder|pipe or a device), not a file of weights"):
+            read(path)
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "a\0b", "no/such/file"])
+def test_names_that_no_file_can_have_are_an_error(name: str, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"cannot be read|no such weights file"):
+        read_checkpoint(tmp_path / name)
+
+
+# safetensors
+
+
+def header(told: Any, data: bytes = b"") -> bytes:
+    text = told if isinstance(told, bytes) else json.dumps(told).encode()
+    return len(text).to_bytes(8, "little") + text + data
+
+
+FLOATS = {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        header({"a": FLOATS, "b": FLOATS}, bytes(8)),  # the same bytes twice
+        header({"a": FLOATS | {"shape": [2**40]}}, bytes(8)),
+        header({"a": FLOATS | {"shape": [2**63, 2**63]}}, bytes(8)),
+        header({"a": FLOATS | {"shape": [0, 2**63], "data_offsets": [0, 0]}}),
+        header({"a": FLOATS | {"data_offsets": [8, 0]}}, bytes(8)),
+        header({"a": FLOATS | {"dtype": "F1"}}, bytes(8)),
+        header(b"{" + b'"a":[' * 500, bytes(8)),
+        header({"__metadata__": {"model": 3}}),
+        header(b"{\xff\xfe"),
+        (2**62).to_bytes(8, "little") + b"{",
+    ],
+)
+def test_safetensors_that_make_no_sense_are_one_clear_error(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "w.safetensors"
+    path.write_bytes(content)
+    with pytest.raises(ModelError, match=r"w.safetensors: not a readable safetensors file") as error:
+        read_checkpoint(path)
+    assert len(str(error.value)) < 600
+
+
+@pytest.mark.parametrize(
+    ("limit", "value", "says"),
+    [
+        ("HEADER", 50, "list of tensors has"),
+        ("TENSORS", 1, "it has 2 tensors"),
+        ("LONGEST", 3, "named with 4 characters"),
+    ],
+)
+def test_safetensors_have_limits_too(
+    limit: str, value: int, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "w.safetensors"
+    path.write_bytes(header({"aaaa": FLOATS, "b": FLOATS | {"data_offsets": [8, 16]}}, bytes(16)))
+    assert len(read_checkpoint(path).tensors) == 2
+    monkeypatch.setattr(weights, limit, value)
+    with pytest.raises(ModelError, match=says):
+        read_checkpoint(path)
 
 
 @pytest.mark.parametrize("data", [b"", b"\x80", b"plain text", b"PK\x03\x04 no archive", pickle.dumps({"net": 1})])

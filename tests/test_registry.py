@@ -1,4 +1,6 @@
 import functools
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -6,12 +8,14 @@ import torch
 from torch import Tensor
 
 import lockon
+from lockon import registry
 from lockon.benchmarks import BENCHMARKS
 from lockon.checkpoints import Checkpoint
-from lockon.errors import ModelError
+from lockon.errors import ModelError, OutputError
 from lockon.models import MODELS
-from lockon.registry import benchmark_settings, create_model, find_device, put_weights
+from lockon.registry import average, benchmark_settings, convert, create_model, find_device, put_weights
 from lockon.tracker import TrackingModel
+from lockon.weights import read_checkpoint, save_weights
 
 NAMES = lockon.list_models()
 
@@ -127,3 +131,80 @@ def test_a_changed_checkpoint_is_told_from_another_models() -> None:
 
 def test_weights_of_nothing_known_are_told_so() -> None:
     assert "like no model here" in refusal("stark-tiny", {"a": torch.zeros(3)})
+
+
+def test_a_file_of_more_tensors_than_any_model_has_is_compared_with_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "COMPARABLE", 3)
+    text = refusal("stark-tiny", {str(n): torch.zeros(1) for n in range(4)})
+    assert "they are like no model here: none has 4 tensors" in text
+
+
+def test_no_model_has_as_many_tensors_as_are_compared() -> None:
+    assert max(len(on_paper(name).state_dict()) for name in NAMES) < registry.COMPARABLE
+
+
+# Files that are written
+
+
+@pytest.fixture
+def given(tmp_path: Path, small_stark: str) -> Path:
+    """Weights of the small STARK."""
+    save_weights(create_model("small").state_dict(), tmp_path / "given.safetensors", "small", torch.float32)
+    return tmp_path / "given.safetensors"
+
+
+@pytest.mark.parametrize(
+    "write", [lambda path, out: convert(path, "small", out), lambda path, out: average([path], "small", out)]
+)
+def test_weights_are_written_over_nothing(
+    write: Callable[[Path, Path], None], given: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def work(_: Path) -> None:
+        raise AssertionError("it is refused before the work is done")
+
+    before = given.read_bytes()
+    (tmp_path / "there.safetensors").write_text("mine")
+    os.symlink("nowhere", tmp_path / "link.safetensors")
+    os.link(given, tmp_path / "same.safetensors")
+    with monkeypatch.context() as patch:
+        patch.setattr(registry, "read_checkpoint", work)
+        for name, says in {
+            "given": "is an input",
+            "same": "is an input",
+            "there": "already",
+            "link": "already",
+        }.items():
+            with pytest.raises(OutputError, match=says):
+                write(given, tmp_path / f"{name}.safetensors")
+    assert given.read_bytes() == before
+    assert (tmp_path / "there.safetensors").read_text() == "mine"
+    (tmp_path / "new.tmp").write_text("notes of a month")
+    write(given, tmp_path / "new.safetensors")
+    assert (tmp_path / "new.tmp").read_text() == "notes of a month"
+
+
+def test_what_comes_into_the_place_while_it_works_is_kept(
+    given: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out.safetensors"
+
+    def late(path: Path) -> Checkpoint:
+        out.write_text("mine")
+        return read_checkpoint(path)
+
+    monkeypatch.setattr(registry, "read_checkpoint", late)
+    with pytest.raises(OutputError, match="is there already"):
+        convert(given, "small", out)
+    assert out.read_text() == "mine"
+
+
+def test_a_mean_that_float16_cannot_hold_is_refused(given: Path, tmp_path: Path) -> None:
+    state = create_model("small").state_dict()
+    state["bottleneck.bias"] += 1e6
+    save_weights(state, tmp_path / "large.safetensors", "small", torch.float32)
+    with pytest.raises(
+        OutputError, match=r"float16 cannot hold these weights: 1 tensors .*beyond 65504: bottleneck.bias"
+    ):
+        average([given, tmp_path / "large.safetensors"], "small", tmp_path / "out.safetensors")
+    with pytest.raises(ModelError, match="no weights to average"):
+        average([], "small", tmp_path / "out.safetensors")

@@ -1,3 +1,4 @@
+import difflib
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ import lockon
 from lockon.errors import ModelError, OutputError
 from lockon.models.stark import Stark, StarkConfig
 from lockon.nn.resnet import ResNet, ResNetConfig
-from lockon.weights import load_backbone, load_into, save_weights
+from lockon.weights import COMPARED, load_backbone, load_into, misfit, read_weights, save_weights
 
 
 def test_weights_go_round_through_a_file(tmp_path: Path) -> None:
@@ -126,3 +127,46 @@ def test_weights_are_as_readable_as_any_other_new_file(tmp_path: Path) -> None:
     (tmp_path / "other").touch()
     save_weights({"a": torch.zeros(1)}, tmp_path / "w.safetensors", "x")
     assert (tmp_path / "w.safetensors").stat().st_mode == (tmp_path / "other").stat().st_mode
+
+
+# Numbers that no type can hold
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), 65520.0, -1e30])
+def test_what_float16_cannot_hold_is_not_written(bad: float, tmp_path: Path) -> None:
+    state = {"a": torch.ones(3), "b": torch.tensor([0.0, bad])}
+    with pytest.raises(OutputError, match=r"w.safetensors: .*(NaN or infinite|beyond 65504).*: b$"):
+        save_weights(state, tmp_path / "w.safetensors", "x")
+    assert not list(tmp_path.iterdir())
+    if abs(bad) < 1e38:
+        save_weights(state, tmp_path / "w.safetensors", "x", torch.float32)
+        assert read_weights(tmp_path / "w.safetensors")[0]["b"].tolist() == state["b"].tolist()
+
+
+def test_a_file_that_is_there_may_be_kept(tmp_path: Path) -> None:
+    (tmp_path / "w.safetensors").write_text("mine")
+    with pytest.raises(OutputError, match="is there already"):
+        save_weights({"a": torch.ones(3)}, tmp_path / "w.safetensors", "x", replace=False)
+    assert [(file.name, file.read_text()) for file in tmp_path.iterdir()] == [("w.safetensors", "mine")]
+
+
+# Many names
+
+
+def test_the_nearest_of_very_many_names_is_looked_for_among_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To compare each with thousands of long names would take minutes."""
+    asked: list[tuple[str, list[str]]] = []
+    monkeypatch.setattr(difflib, "get_close_matches", lambda name, others, n: asked.append((name, others)) or [])
+    tensors = {f"part{number}.{'x' * 400}.weight": torch.zeros(1) for number in range(5000)}
+    fault = misfit(nn.Linear(2, 3), tensors)
+    assert "5000 unexpected: part0." in fault
+    assert len(fault) < 1500
+    assert max(len(others) for _, others in asked) <= COMPARED
+    assert max(len(name) for name, _ in asked) <= 100
+
+
+def test_among_many_names_those_that_end_alike_are_compared() -> None:
+    model = nn.Sequential(*(nn.Linear(1, 1) for _ in range(400)))
+    names = {name.replace("399.", "three."): value for name, value in model.state_dict().items()}
+    assert "1 missing" not in misfit(model, names)
+    assert "399.weight (nearest: three.weight)" in misfit(model, names)

@@ -64,12 +64,14 @@ class WeightSet(NamedTuple):
         tensors: the weights by name, without ``module.`` before the names.
         averaged: whether it is a mean over training, by the name of its place.
         ignored: what else there is beside it and above it.
+        wrappers: what was removed from names, such as ``module.``.
     """
 
     place: str
     tensors: dict[str, Tensor]
     averaged: bool = False
     ignored: tuple[str, ...] = ()
+    wrappers: tuple[str, ...] = ()
 
 
 class Checkpoint(NamedTuple):
@@ -194,7 +196,8 @@ def _weights(archive: _Reader, keys: tuple[str, ...], content: Mapping[Any, Any]
         beside += [_text(name) for name in top if name != key]
         top = top[key]
     beside += [f"{_text(name)}{_kind(value)}" for name, value in content.items() if name not in found]
-    return WeightSet("/".join(keys), tensors, _is_average(keys, tensors), few(beside))
+    wrappers = () if tensors.keys() == found.keys() else ("module.",)
+    return WeightSet("/".join(keys), tensors, _is_average(keys, tensors), few(beside), wrappers)
 
 
 def _text(name: Any) -> str:

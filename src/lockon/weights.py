@@ -142,6 +142,7 @@ class _View(NamedTuple):
     averaged: bool
     tensors: dict[str, Tensor]
     ignored: tuple[str, ...]
+    wrappers: tuple[str, ...]
 
     def __str__(self) -> str:
         return " ".join(shorter(text) for text in (self.place, self.prefix) if text) or "the names as they stand"
@@ -189,15 +190,18 @@ def _sets(checkpoint: Checkpoint) -> tuple[WeightSet, ...]:
 
 def _views(own: Mapping[str, Tensor], one: WeightSet, rename: Callable[[str], str]) -> Iterator[_View]:
     """The ways to read a set: as it stands; else by what its names begin with, the longest beginning first."""
-    whole = _View(one.place, "", one.averaged, one.tensors, one.ignored)
+    whole = _View(one.place, "", one.averaged, one.tensors, one.ignored, one.wrappers)
     if not _differences(own, one.tensors, rename).any:
         yield whole
         return
     left = _without_inner(one.tensors)
+    inner = sorted({part for name in one.tensors.keys() - left.keys() for part in name.split(".")} & INNER)
+    whole = whole._replace(wrappers=(*one.wrappers, *(f"{part}." for part in inner)))
     for prefix in sorted(_prefixes(own, left, rename), key=len, reverse=True):
         names = {name for name in left if name.startswith(prefix)}
         tensors = {name.removeprefix(prefix): left[name] for name in left if name in names}
-        view = _view(whole._replace(prefix=prefix, averaged=one.averaged or _averages(prefix)), own, tensors)
+        averaged, wrappers = one.averaged or _averages(prefix), (*whole.wrappers, prefix)
+        view = _view(whole._replace(prefix=prefix, averaged=averaged, wrappers=wrappers), own, tensors)
         yield view._replace(ignored=few([*view.ignored, *sorted(left.keys() - names)]))
         if not _differences(own, view.tensors, rename).any:
             left = {name: value for name, value in left.items() if name not in names}
@@ -245,8 +249,8 @@ def _notes(own: Mapping[str, Tensor], taken: _View, others: list[str], rename: C
     if taken.averaged or others:
         kind = "the averaged weights" if taken.averaged else "the weights"
         notes.append(f"{kind} were taken ({taken})" + (f", not {first_few(others, 3)}" if others else ""))
-    if taken.prefix:
-        notes.append(f"{len(taken.tensors)} names were read without {shorter(taken.prefix)!r} before them")
+    if taken.wrappers:
+        notes.append(f"names were read without {first_few(map(shorter, taken.wrappers))}")
     double = [name for name, value in taken.tensors.items() if value.dtype == torch.float64]
     cast = [name for name in double if rename(name) in own and own[rename(name)].dtype == torch.float32]
     if cast:
@@ -418,7 +422,7 @@ def _wrapped(checkpoint: Checkpoint) -> Iterator[_View]:
         found = {match[0] for match in map(WRAPPED.match, tensors) if match}
         for prefix in ["", *sorted(found)[:PREFIXES]]:
             inside = {name.removeprefix(prefix): x for name, x in tensors.items() if name.startswith(prefix)}
-            yield _View(one.place, prefix, one.averaged or _averages(prefix), inside, ())
+            yield _View(one.place, prefix, one.averaged or _averages(prefix), inside, (), ())
 
 
 def _parts(model: nn.Module, backbone: Backbone, given: dict[str, Tensor]) -> _Parts:

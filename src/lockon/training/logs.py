@@ -170,10 +170,10 @@ class TensorBoard:
         self.path = _new_path(folder)
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            self._file = self.path.open("xb", buffering=0)
+            self.path.open("xb").close()
         except OSError as error:
             raise OutputError(f"{self.path}: cannot be written: {why(error)}") from None
-        self._records = RecordWriter(self._file)
+        self._writer = RecordWriter
         self._add(file_version="brain.Event:2")
         self._add(step=step + 1, session_log=event_pb2.SessionLog(status=event_pb2.SessionLog.START))
 
@@ -190,13 +190,11 @@ class TensorBoard:
         points = [self._summary.Value(tag=name, simple_value=value) for name, value in values.items()]
         self._add(step=event.step, summary=self._summary(value=points))
 
-    def close(self) -> None:
-        """Closes the file."""
-        self._file.close()
-
     def _add(self, **fields: Any) -> None:
+        data = self._event(wall_time=time.time(), **fields).SerializeToString()
         try:
-            self._records.write(self._event(wall_time=time.time(), **fields).SerializeToString())
+            with self.path.open("ab") as file:
+                self._writer(file).write(data)
         except OSError as error:
             raise OutputError(f"{self.path}: cannot be written: {why(error)}") from None
 

@@ -8,7 +8,6 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
 from pathlib import Path
 
 import torch
@@ -70,8 +69,8 @@ def train(
     inputs += [str(path) for path in (recipe.start, recipe.backbone, validate) if path]
     with team_of(device) as team:
         check(recipe, team, device)
-        with claimed(team, out, recipe, resume, inputs), closing(Listeners()) as listeners:
-            return _train(recipe, data, out, device, team, validate, report, listeners)
+        with claimed(team, out, recipe, resume, inputs):
+            return _train(recipe, data, out, device, team, validate, report)
 
 
 def _train(
@@ -82,7 +81,6 @@ def _train(
     team: Team,
     validate: Path | None,
     report: Callable[[Event | str], None],
-    listeners: Listeners,
 ) -> Path:
     """Trains in a folder that is the run's."""
     run = Run(recipe, make_model(recipe, device), team)
@@ -95,13 +93,14 @@ def _train(
     pairs = make_pairs(recipe, data, unlit=device.type == "cuda")
     batches = load_pairs(pairs, recipe.batch, start, workers, team.rank, team.size, pin)
     validator = None if validate is None else Validator(run, validate, device)
-    if team.leads:
-        listeners.open(recipe, out, run.step, report)
+    listeners = open_logs(recipe, out, run.step, report) if team.leads else []
     for line in _lines(run, _living(batches), device, out):
-        listeners.tell(line)
+        for listen in listeners:
+            listen(line)
         if validator is not None and _due(run, recipe.validate_every // recipe.batch):
             result = validator()
-            listeners.tell(result)
+            for listen in listeners:
+                listen(result)
             if result.auc > run.best:
                 run.best = result.auc
                 if team.leads:
@@ -153,7 +152,8 @@ def _due(run: Run, every: int) -> bool:
 
 def _keep(batch: PairBatch, out: Path, rank: int) -> str:
     """Writes a batch that broke a run under a name that nothing has; says where it is, or why it is not."""
-    names = (f"bad-batch-{rank}{again}.pt" for again in ("", *(f"-{number}" for number in itertools.count(2))))
+    again = itertools.chain([""], (f"-{number}" for number in itertools.count(2)))
+    names = (f"bad-batch-{rank}{suffix}.pt" for suffix in again)
     path = next(out / name for name in names if not os.path.lexists(out / name))
     try:
         save_torch(
@@ -164,39 +164,21 @@ def _keep(batch: PairBatch, out: Path, rank: int) -> str:
     return f"this batch is in {path}"
 
 
-class Listeners:
-    """Those who get what a run tells; none until they are opened."""
+def open_logs(
+    recipe: Recipe, out: Path, step: int, report: Callable[[Event | str], None]
+) -> list[Callable[[Event], None]]:
+    """Those who get what a run tells; the folder gets the recipe.
 
-    def __init__(self) -> None:
-        self._listen: list[Callable[[Event], None]] = []
-        self._close: list[Callable[[], None]] = []
-
-    def open(self, recipe: Recipe, out: Path, step: int, report: Callable[[Event | str], None]) -> None:
-        """Makes the run's tables, TensorBoard's file where that is installed, and ``recipe.json``.
-
-        Raises:
-            OutputError: the folder cannot be written.
-        """
-        write_whole(out / RECIPE, json.dumps(dataclasses.asdict(recipe), indent=1) + "\n")
-        self._listen.append(Tables(out, step).write)
-        try:
-            board = TensorBoard(out / BOARD, step)
-        except ImportError:
-            report("no logs for TensorBoard: that needs pip install 'lockon[train]'")
-        else:
-            self._listen.append(board.write)
-            self._close.append(board.close)
-        self._listen.append(report)
-
-    def tell(self, event: Event) -> None:
-        """Tells all of them."""
-        for listen in self._listen:
-            listen(event)
-
-    def close(self) -> None:
-        """Closes their files."""
-        for close in self._close:
-            close()
+    Raises:
+        OutputError: the folder cannot be written.
+    """
+    write_whole(out / RECIPE, json.dumps(dataclasses.asdict(recipe), indent=1) + "\n")
+    tables = Tables(out, step)
+    try:
+        return [tables.write, TensorBoard(out / BOARD, step).write, report]
+    except ImportError:
+        report("no logs for TensorBoard: that needs pip install 'lockon[train]'")
+        return [tables.write, report]
 
 
 def check(recipe: Recipe, team: Team, device: torch.device) -> None:
