@@ -65,7 +65,7 @@ def open_benchmark(name: str, root: str | Path) -> Benchmark:
     names = READERS[BENCHMARKS[name].reader].find(name, root)
     if not names:
         raise _wrong_root(name, root)
-    return Benchmark(name, names, partial(_read, name, root, names), BENCHMARKS[name].toolkit, root)
+    return Benchmark(name, names, partial(_read, name, root, names), BENCHMARKS[name].toolkit, root=root)
 
 
 def check(benchmark: Benchmark) -> list[str]:
