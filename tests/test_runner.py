@@ -19,7 +19,7 @@ import torch
 
 from lockon.boxes import Box
 from lockon.errors import BoxError, DataError, LockonError, OutputError, TrackerError
-from lockon.evaluation.results import Claim, is_complete, read_config, read_trace
+from lockon.evaluation.results import Claim, folds_case, is_complete, read_config, read_trace
 from lockon.evaluation.runner import Event, Job, Lane, follow, make_job, one_pass, run
 from lockon.evaluation.sequences import Benchmark
 from lockon.evaluation.trackers import Entrant, Still
@@ -323,9 +323,7 @@ def test_results_of_other_data_with_the_same_names_are_not_gone_on_with(tmp_path
         (("a", ""), "empty, or dots and blanks alone"),
         (("a", "b\x1b[2J"), "control characters"),
         (("a", "b" * 300), "longer than 200 bytes"),
-        (("Car", "car"), "two sequences are called 'Car' and 'car'"),
-        (("a", "a"), "two sequences are called 'a' and 'a'"),
-        (("caf\u00e9", "cafe\u0301"), "two sequences are called"),
+        (("a", "b", "a"), "two sequences are called 'a'"),
     ],
 )
 def test_names_that_would_be_paths_or_share_files_are_refused_before_anything_is_made(
@@ -339,6 +337,28 @@ def test_names_that_would_be_paths_or_share_files_are_refused_before_anything_is
     assert fault in str(caught.value)
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("names", [("Car", "car"), ("caf\u00e9", "cafe\u0301")])
+def test_names_that_differ_in_case_alone_are_refused_where_the_disk_takes_them_for_one(
+    tmp_path: Path, names: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = write_benchmark(tmp_path / "data", "a").read("a")
+    benchmark = Benchmark("folder", names, lambda name: replace(one, name=name))
+    monkeypatch.setattr("lockon.evaluation.results.folds_case", lambda folder: True)
+    with pytest.raises(DataError, match="its disk takes the names"):
+        make_job("still", benchmark, tmp_path / "folding")
+    monkeypatch.undo()
+    job = make_job("still", benchmark, tmp_path / "out")
+    assert not any(ended(track(job)).values())
+    assert len(list(job.folder.glob("*.txt"))) == 2
+
+
+def test_a_disk_that_takes_names_for_one_is_known_by_its_record(tmp_path: Path) -> None:
+    (tmp_path / "run.json").touch()
+    assert not folds_case(tmp_path)
+    (tmp_path / "RUN.JSON").touch()  # what such a disk would say
+    assert folds_case(tmp_path)
 
 
 def test_a_first_box_without_area_is_named(benchmark_: Benchmark, tmp_path: Path) -> None:

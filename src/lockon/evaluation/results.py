@@ -77,17 +77,36 @@ def check_names(names: Iterable[str]) -> None:
     """Looks through the names of a benchmark's sequences, before anything is tracked.
 
     Raises:
-        DataError: one cannot be a file's name, or two would share files, at least where case does not count.
+        DataError: one cannot be a file's name, or is there twice.
     """
+    seen = set()
+    for name in names:
+        if check_name(name) in seen:
+            raise DataError(f"two sequences are called {name!r}: their results would have the same files; rename one")
+        seen.add(name)
+
+
+def check_apart(folder: Path, names: Iterable[str]) -> None:
+    """Looks whether the results of sequences would have the same files in a folder that ``open_folder`` gave.
+
+    Raises:
+        DataError: names differ in case or Unicode form alone, and the folder's disk takes them for one.
+    """
+    if not folds_case(folder):
+        return
     seen: dict[str, str] = {}
     for name in names:
-        key = unicodedata.normalize("NFC", check_name(name)).casefold()
-        if key in seen:
+        other = seen.setdefault(unicodedata.normalize("NFC", name).casefold(), name)
+        if other != name:
             raise DataError(
-                f"two sequences are called {seen[key]!r} and {name!r}: their results would have the same files where "
-                "case does not count; rename one of them"
+                f"{folder}: its disk takes the names {other!r} and {name!r} for one, and the results of one would be "
+                "written over; choose an --out on another disk, or rename a sequence"
             )
-        seen[key] = name
+
+
+def folds_case(folder: Path) -> bool:
+    """Whether the folder's disk takes names for one that differ in case alone."""
+    return os.path.lexists(folder / RECORD.upper())
 
 
 # The folder

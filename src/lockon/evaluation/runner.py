@@ -29,6 +29,7 @@ from lockon.errors import DataError, LockonError, OutputError
 from lockon.evaluation.opencv import ELSEWHERE
 from lockon.evaluation.results import (
     Claim,
+    check_apart,
     check_names,
     differs,
     is_box,
@@ -347,6 +348,7 @@ def make_job(
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     folder = open_folder(out, benchmark.name, entrant.name, config)
+    check_apart(folder, benchmark.names)
     _refuse_other_data(folder, benchmark)
     return Job(tracker, benchmark, folder, device, threads, batch, patience)
 

@@ -71,7 +71,7 @@ def open_benchmark(name: str, root: str | Path) -> Benchmark:
         remarks = _remarks(name, root, names)
     except OSError as error:
         raise DataError(f"{name}: {error.filename or root}: cannot be read: {why(error)}") from None
-    return Benchmark(name, names, partial(_read, name, root, names), BENCHMARKS[name].toolkit, remarks, root)
+    return Benchmark(name, names, partial(_read, name, root, names), BENCHMARKS[name].toolkit, remarks, root=root)
 
 
 def _remarks(name: str, root: Path, names: tuple[str, ...]) -> tuple[str, ...]:
