@@ -349,15 +349,17 @@ def test_names_that_differ_in_case_alone_are_refused_where_the_disk_takes_them_f
     with pytest.raises(DataError, match="its disk takes the names"):
         make_job("still", benchmark, tmp_path / "folding")
     monkeypatch.undo()
+    if folds_case(tmp_path / "folding" / "folder" / "still"):
+        pytest.skip("this disk does")
     job = make_job("still", benchmark, tmp_path / "out")
     assert not any(ended(track(job)).values())
     assert len(list(job.folder.glob("*.txt"))) == 2
 
 
 def test_a_disk_that_takes_names_for_one_is_known_by_its_record(tmp_path: Path) -> None:
-    (tmp_path / "run.json").touch()
     assert not folds_case(tmp_path)
-    (tmp_path / "RUN.JSON").touch()  # what such a disk would say
+    (tmp_path / "run.json").touch()
+    (tmp_path / "RUN.JSON").touch()  # which such a disk has by then
     assert folds_case(tmp_path)
 
 
