@@ -300,6 +300,17 @@ def test_a_file_that_is_no_video(command: Command, tmp_path: Path) -> None:
     assert "notes.mp4" in ran.err
 
 
+def test_a_box_on_nothing_is_told(command: Command, tmp_path: Path) -> None:
+    folder = tmp_path / "dark"
+    folder.mkdir()
+    for number in range(3):
+        cv2.imwrite(str(folder / f"{number}.png"), np.full((120, 160, 3), 9, np.uint8))
+    ran = command("track", folder, "--box", BOX, "--out", tmp_path / "out")
+    assert ran.code == 0, ran.err
+    assert "warning: target 1: its box shows nothing to follow in the first frame" in ran.err
+    assert not any(json.loads(row)["found"] for row in lines(tmp_path / "out" / "dark.jsonl"))
+
+
 def test_no_box_and_no_display_says_how_to_give_one(
     command: Command, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -270,3 +270,24 @@ def test_a_killed_run_can_be_repeated(endless: Path, tmp_path: Path, frames: int
     ]
     assert untimed[0] == untimed[1]
     assert np.loadtxt(out / "long.txt", delimiter=",").shape == (30, 4)
+
+
+def test_an_evaluation_that_is_told_to_end_keeps_what_is_complete(tmp_path: Path) -> None:
+    for name, frames in (("a", 2), ("b", 2000)):
+        boxes = scenes.write_frames(tmp_path / "data" / name, "{:08d}.jpg", range(1, min(frames, 3)))
+        for number in range(len(boxes) + 1, frames + 1):
+            (tmp_path / "data" / name / f"{number:08d}.jpg").hardlink_to(tmp_path / "data" / name / "00000001.jpg")
+        text = scenes.box_lines([boxes[0]] * frames)
+        (tmp_path / "data" / name / "groundtruth.txt").write_text(text)
+    options = ["--benchmark", "folder", "--data", str(tmp_path / "data"), "--out", str(tmp_path / "out")]
+    child = subprocess.Popen([*LOCKON, "eval", "--tracker", "stark-tiny", *options], stderr=subprocess.PIPE)
+    complete = tmp_path / "out" / "folder" / "stark-tiny" / "a.txt"
+    while not complete.exists():
+        assert child.poll() is None
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            child.wait(0.02)
+    child.terminate()
+    _, err = child.communicate()
+    assert (child.returncode, err) == (128 + signal.SIGTERM, b"lockon: ended by SIGTERM\n")
+    assert len(lines(complete)) == 2
+    assert not complete.with_name("b.txt").exists()

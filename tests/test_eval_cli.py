@@ -188,6 +188,12 @@ def test_our_own_server_of_trax_tracks_as_the_model_does(evaluate: Evaluate) -> 
         np.testing.assert_allclose(one.scores, other.scores, atol=1e-3)
 
 
+def test_a_number_of_threads_that_no_machine_has_is_refused(evaluate: Evaluate) -> None:
+    code, _, err = evaluate("--threads", 10**9)
+    assert code == 1
+    assert "threads 1000000000: give a whole number" in err
+
+
 def test_lockstep_is_not_for_a_cluster(evaluate: Evaluate) -> None:
     code, _, err = evaluate("--ray", "auto", "--batch", 2)
     assert code == 1

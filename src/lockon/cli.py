@@ -307,12 +307,15 @@ class Stats:
     frames: int = 0
     faulty: int = 0
     told: list[str] = field(default_factory=list)
+    blank: list[int] = field(default_factory=list)  # targets of which the first frame shows nothing
     total_ms: float = 0.0
     recent: deque[dict[str, float]] = field(default_factory=lambda: deque(maxlen=5000))
 
     def add(self, times: dict[str, float], tracked: Tracked) -> None:
         """Adds a frame with its milliseconds by stage."""
         frame, results = tracked.frame, tracked.results
+        if not self.frames:
+            self.blank = [number for number, result in enumerate(results, start=1) if not result.found]
         if frame.fault:
             self.faulty += 1
             self.told += [f"frame {frame.index}: {frame.fault}"] if self.faulty <= TOLD else []
@@ -392,6 +395,10 @@ def print_warnings(notes: Sequence[str], stats: Stats, quiet: bool) -> None:
     """Prints on stderr which frames may not show what was recorded, and remarks on the source."""
     for note in () if quiet else notes:
         warn(f"note: {note}")
+    for number in stats.blank:
+        warn(
+            f"warning: target {number}: its box shows nothing to follow in the first frame; give another box or --start"
+        )
     for text in stats.told:
         warn(f"warning: {text}")
     if stats.faulty > len(stats.told):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated
 
@@ -33,6 +34,9 @@ def evaluate(
     ray: Annotated[str | None, typer.Option(help="HOST:PORT of a Ray cluster that does the work, or auto.")] = None,
     device: DeviceOption = "auto",
     threads: Annotated[int, typer.Option(min=1, help="CPU threads of each process.")] = 1,
+    patience: Annotated[
+        float | None, typer.Option(min=1, help="Seconds that another's tracker may take for a frame.")
+    ] = None,
     quiet: QuietOption = False,
 ) -> None:
     """Run trackers over a benchmark, and score them as its toolkit does.
@@ -44,7 +48,7 @@ def evaluate(
     if ray is not None and batch > 1:
         raise DataError("--batch is for processes on this machine: on a Ray cluster each sequence is a task of its own")
     opened = open_benchmark(benchmark, data)
-    jobs = [make_job(text, opened, out, device, threads, batch) for text in tracker]
+    jobs = [make_job(text, opened, out, device, threads, batch, patience) for text in tracker]
     for job, text in zip(jobs, tracker, strict=True):
         if sum(other.folder == job.folder for other in jobs) > 1:
             raise DataError(f"--tracker {text}: another one would have the same folder of results, {job.folder}")
@@ -63,9 +67,9 @@ def track_all(job: Job, workers: int, ray: str | None, quiet: bool) -> int:
     latest: dict[str, Event] = {}
     before = sum(is_complete(job.folder, name) for name in job.benchmark.names)
     start = time.monotonic()
-    with progress_bar(quiet) as bar:
+    with progress_bar(quiet) as bar, closing(run(job, workers, ray)) as events:  # however it ends, workers end with it
         task = bar.add_task(label, total=total, completed=before, fps="")
-        for event in run(job, workers, ray):
+        for event in events:
             latest[event.name] = event
             done = sum(1.0 if e.ended else e.frames / e.length for e in latest.values())
             rate = sum(e.frames for e in latest.values()) / (time.monotonic() - start)

@@ -122,7 +122,7 @@ OutOption = Annotated[Path, typer.Option(help="Folder for the results.")]
 TrackerOption = Annotated[str, typer.Option(help="Name of the tracker; see `lockon models`.")]
 WeightsOption = Annotated[Path | None, typer.Option(help="Weights to use instead of the shipped ones.")]
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
-ThreadsOption = Annotated[int | None, typer.Option(min=1, help="CPU threads; by the network's size if not given.")]
+ThreadsOption = Annotated[int | None, typer.Option(min=1, help="CPU threads; else one, or all for a large network.")]
 BenchmarkOption = Annotated[str | None, typer.Option(help="Use the paper's settings for it, such as lasot.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", help="Print nothing but warnings and errors.")]
 

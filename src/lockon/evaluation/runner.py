@@ -40,6 +40,7 @@ from lockon.evaluation.results import (
 )
 from lockon.evaluation.sequences import Benchmark, Trace
 from lockon.evaluation.trackers import Entrant, Steps, open_tracker
+from lockon.threads import check_threads
 from lockon.tracker import Result
 from lockon.video import ahead
 
@@ -337,6 +338,7 @@ def make_job(
     """
     check_names(benchmark.names)
     _refuse_data(out, benchmark)
+    check_threads(threads)  # before PyTorch and OpenCV hear of it
     entrant = open_tracker(tracker, benchmark.name, device, patience)
     entrant.close()
     config = entrant.config | {
