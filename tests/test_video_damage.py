@@ -147,6 +147,13 @@ def test_fragments_cut_at_a_border_play(tmp_path: Path) -> None:
     assert numbers(list(open_frames(path))) == list(range(12))
 
 
+def test_noise_between_fragments_is_told(tmp_path: Path) -> None:
+    path = encode(tmp_path / "noise.mp4", options=GROUPS, mux=FRAGMENTS)
+    whole = list(open_frames(path))
+    change(path, fragments(path)[2], b"\x7f" * 40)
+    assert_told(path, whole, 10, 12)
+
+
 @pytest.mark.parametrize("share", [0.5, 0.8])
 def test_fragments_cut_within_are_told(tmp_path: Path, share: float) -> None:
     path = encode(tmp_path / "within.mp4", options=GROUPS, picture=noisy, mux=FRAGMENTS)
@@ -199,6 +206,13 @@ def test_a_transport_stream_cut_within_a_packet_is_told(tmp_path: Path) -> None:
     assert_told(path, whole, 13, 15)
 
 
+def test_bytes_lost_from_asf_are_told(tmp_path: Path) -> None:
+    path = encode(tmp_path / "lost.wmv", "wmv2", {"b": "2M"}, picture=noisy)
+    whole = list(open_frames(path))
+    size = path.stat().st_size
+    assert_told(remove(path, size // 2, size // 2 + 16), whole, 3, COUNT - 2)
+
+
 def test_a_hole_in_a_program_stream_is_told(tmp_path: Path) -> None:
     path = tmp_path / "hole.mpg"
     encode(path, "mpeg2video", {"g": "6"}, picture=lambda number: noisy(number, (320, 240)))
@@ -211,7 +225,13 @@ def test_a_hole_in_a_program_stream_is_told(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "codec"),
-    [("cut.gif", "gif"), ("cut.y4m", "rawvideo"), ("cut.ivf", "libvpx-vp9"), ("cut.mxf", "mpeg2video")],
+    [
+        ("cut.gif", "gif"),
+        ("cut.y4m", "rawvideo"),
+        ("cut.ivf", "libvpx-vp9"),
+        ("cut.mxf", "mpeg2video"),
+        ("cut.wmv", "wmv2"),
+    ],
 )
 def test_cut_files_of_other_kinds_are_told(tmp_path: Path, name: str, codec: str) -> None:
     def colours(stream: Any) -> None:
