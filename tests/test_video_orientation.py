@@ -1,5 +1,6 @@
-"""Turned and mirrored videos, as players show them."""
+"""Turned and mirrored videos as players show them, the shape of their pixels, and their colours."""
 
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from lockon.pictures import Image
 from lockon.video import open_frames
 from lockon.video.orientation import is_quarter, nearest, upright
-from tests.test_video import encode
+from tests.test_video import SIZE, encode
 
 ONE, LAST = 1 << 16, 1 << 30
 
@@ -118,3 +119,42 @@ def test_side_data_of_an_unknown_kind_leaves_the_angle(tmp_path: Path, monkeypat
     frame.__class__.rotation = -(2**31)
     assert nearest(orientation.read_matrix(frame)) == (False, False, False)
     assert isinstance(av.__version__, str)
+
+
+def shaped(path: Path, aspect: Fraction, turn: int = 0) -> Path:
+    def prepare(stream: Any) -> None:
+        stream.codec_context.sample_aspect_ratio = aspect
+        stream.set_display_rotation(turn)
+
+    return encode(path, times=[0, 0.04], prepare=prepare)
+
+
+def test_the_shape_of_pixels_is_told(tmp_path: Path) -> None:
+    with open_frames(shaped(tmp_path / "wide.mp4", Fraction(16, 11))) as source:
+        assert (source.pixel_aspect, source.size) == (Fraction(16, 11), SIZE)
+    with open_frames(shaped(tmp_path / "turned.mp4", Fraction(16, 11), 90)) as source:
+        assert (source.pixel_aspect, source.size) == (Fraction(11, 16), SIZE[::-1])
+    with open_frames(encode(tmp_path / "square.mp4", times=[0])) as source:
+        assert source.pixel_aspect == 1
+
+
+@pytest.mark.parametrize("transfer", [16, 18])
+def test_bright_colours_keep_their_code_values(tmp_path: Path, transfer: int) -> None:
+    """BT.2020 in PQ and HLG: the matrix is applied, the curve and the primaries stay."""
+    luma, blue, red = 500, 400, 700  # of 10 bits
+    path = tmp_path / "bright.mp4"
+    with av.open(str(path), "w") as file:
+        stream: Any = file.add_stream("libx265", 25, options={"x265-params": "log-level=none:lossless=1"})
+        stream.width, stream.height, stream.pix_fmt = 64, 64, "yuv420p10le"
+        frame = av.VideoFrame(64, 64, "yuv420p10le")
+        for thing in (stream.codec_context, frame):
+            thing.colorspace, thing.color_primaries, thing.color_trc, thing.color_range = 9, 9, transfer, 1
+        for plane, level in zip(frame.planes, (luma, blue, red), strict=True):
+            plane.update(np.full(plane.buffer_size // 2, level, np.uint16).tobytes())
+        file.mux(stream.encode(frame))
+        file.mux(stream.encode(None))
+    y, u, v = (luma - 64) / 876, (blue - 512) / 896, (red - 512) / 896
+    r, b = y + 2 * (1 - 0.2627) * v, y + 2 * (1 - 0.0593) * u
+    g = (y - 0.2627 * r - 0.0593 * b) / (1 - 0.2627 - 0.0593)
+    found = next(open_frames(path)).image.mean((0, 1))
+    np.testing.assert_allclose(found, 255 * np.array([r, g, b]), atol=3)

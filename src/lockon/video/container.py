@@ -78,6 +78,7 @@ class VideoSource(FrameSource):
         self._remarks = [remark] if remark else []
         self._stored_aspect = self._stream.sample_aspect_ratio or Fraction(1)
         self._orientation = Orientation()
+        self._anew = self._oblique = False  # what was remarked upon
         super().__init__(str(source), name, fps, self._promised_packets, start, end)
 
     def _prepare(self, kind: str) -> None:
@@ -159,13 +160,10 @@ class VideoSource(FrameSource):
 
     def _restarts(self, packet: Packet[VideoStream], joint: bool = False) -> bool:
         anew = self._clock.restamp(packet, joint)
-        if anew:
-            self._remark(f"its clock starts anew after {self._packets} pictures; time goes on from there")
+        if anew and not self._anew:
+            self._anew = True
+            self.notes.append(f"its clock starts anew after {self._packets} pictures; time goes on from there")
         return anew
-
-    def _remark(self, text: str) -> None:
-        if not any(note.split()[:4] == text.split()[:4] for note in self.notes):  # once of each kind
-            self.notes.append(text)
 
     def _decode_file(self) -> Iterator[tuple[VideoFrame, str]]:
         for frame in self._file_frames():
@@ -257,8 +255,9 @@ class VideoSource(FrameSource):
         if self._orientation.read(frame):
             matrix = self._orientation.matrix
             self.pixel_aspect = 1 / self._stored_aspect if nearest(matrix)[0] else self._stored_aspect
-            if not is_quarter(matrix):
-                self._remark("it is to be shown at an angle; it is turned by the nearest quarter")
+            if not is_quarter(matrix) and not self._oblique:
+                self._oblique = True
+                self.notes.append("it is to be shown at an angle; it is turned by the nearest quarter")
         return _upright(frame, self._orientation.matrix), fault
 
 

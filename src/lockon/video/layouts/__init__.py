@@ -8,6 +8,7 @@ from av.container import InputContainer
 from av.packet import Packet
 from av.video.stream import VideoStream
 
+from lockon.video.layouts.asf import Asf
 from lockon.video.layouts.base import CUT, Damage, Layout
 from lockon.video.layouts.chunks import Chunks
 from lockon.video.layouts.fragments import Fragments
@@ -40,6 +41,8 @@ def find_layout(path: Path, container: InputContainer, stream: VideoStream) -> L
             return Program(path)
         case "mpegts":
             return Transport(path)
+        case "asf":
+            return Asf(path)
         case "gif":
             return Gif(path)
         case "mxf":

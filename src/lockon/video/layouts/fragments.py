@@ -9,6 +9,10 @@ from lockon.video.layouts.base import CUT, FOREIGN, Damage, Layout
 
 Box = tuple[bytes, int, int]  # kind, first byte of the content, first byte behind it
 NESTED = {b"moov", b"trak", b"mdia", b"minf", b"stbl", b"mvex", b"moof", b"traf"}
+IN_FRAGMENT = {
+    b"mfhd", b"traf", b"pssh", b"meta", b"uuid", b"free", b"skip",
+    b"tfhd", b"tfdt", b"trun", b"sdtp", b"sbgp", b"sgpd", b"subs", b"saiz", b"saio", b"senc",
+}  # fmt: skip
 # Bits of a track fragment's header and of a run of samples: which fields are there.
 BASE, DESCRIPTION, DURATION = 0x1, 0x2, 0x8
 OFFSET, FIRST_FLAGS, EACH_DURATION, EACH_SIZE, EACH_FLAGS, EACH_COMPOSITION = 0x1, 0x4, 0x100, 0x200, 0x400, 0x800
@@ -37,8 +41,10 @@ class Fragments(Layout):
                 fragmented = any(box[0] == b"mvex" for box in self._boxes(body, min(end, self.size)))
                 pending = min(self._own, self._indexed) if fragmented else 0
                 loose = pending > 0  # the first `mdat` holds the samples of `moov`
-            elif kind == b"moof" and end > self.size:
-                raise Damage(CUT)
+            elif kind == b"mfra":
+                return  # a table of contents behind the last fragment
+            elif fragmented and kind != b"mdat" and end > self.size:
+                raise Damage(CUT if kind == b"moof" else FOREIGN)
             elif kind == b"moof":
                 pending += self._read_fragment(body, end)
                 loose = True
@@ -65,6 +71,8 @@ class Fragments(Layout):
         number = samples = length = track = duration = 0
         time = -1
         for kind, inner, behind in self._inside(body, end):
+            if kind not in IN_FRAGMENT or behind > end:
+                raise Damage(FOREIGN)
             if kind == b"mfhd":
                 number = self._number(inner + 4)
             elif kind == b"tfhd":
