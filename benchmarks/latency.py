@@ -30,7 +30,8 @@ import torch
 
 import lockon
 from lockon.boxes import parse_box
-from lockon.track import TrackWriter, fastest_threads, follow
+from lockon.threads import set_threads
+from lockon.track import TrackWriter, follow
 from lockon.video import VideoWriter, open_frames, read_ahead
 
 ASSETS = Path(lockon.__file__).parent / "assets"
@@ -108,7 +109,7 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--size", default="1280x720")
     parser.add_argument("--frames", type=int, default=420)
-    parser.add_argument("--threads", type=int, help="threads of the network; measured if left out")
+    parser.add_argument("--threads", type=int, help="threads of the network; by its size if left out")
     parser.add_argument("--every", action="store_true", help="every model, with random weights")
     parser.add_argument("--every-frames", type=int, default=12)
     args = parser.parse_args()
@@ -116,7 +117,7 @@ def main() -> None:
         every_model(args.every_frames, args.threads or os.cpu_count() or 1)
         return
     tracker = lockon.load(args.tracker, args.weights, args.device)
-    torch.set_num_threads(args.threads or fastest_threads(tracker))
+    set_threads(args.threads, tracker.model)
     width, height = (int(v) for v in args.size.split("x"))
     with tempfile.TemporaryDirectory() as folder:
         clip = Path(folder) / "source.mp4"

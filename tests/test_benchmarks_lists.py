@@ -180,6 +180,13 @@ def test_a_wrong_row_of_nfs_is_named(tmp_path: Path) -> None:
         read("nfs", tmp_path, "bee")
 
 
+def test_an_infinite_corner_of_nfs_is_named(tmp_path: Path) -> None:
+    file = layouts.write_nfs(tmp_path, "bee", 45, 45)
+    file.write_text(layouts.nfs_lines(range(1, 45)) + '0 45 20 inf 60 45 0 0 1 "toy car"\n')
+    with pytest.raises(DataError, match=r"bee.txt, line 45: 45,20,inf,40 is no box: a coordinate is a finite number"):
+        read("nfs", tmp_path, "bee")
+
+
 # LaSOT
 
 
@@ -217,6 +224,14 @@ def test_a_lasot_sequence_cut_short_is_refused(tmp_path: Path) -> None:
     layouts.write_pictures(tmp_path / "sheep-5" / "img", "{:08d}.jpg", range(991, 1002))
     with pytest.raises(DataError, match=r"sheep-5/img has 1001 pictures, expected 1000"):
         read("lasot", tmp_path, "sheep-5")
+
+
+@pytest.mark.parametrize("row", ["1,2,3,-11", "1,2,-1,-1", "0,0,0,0"])
+def test_boxes_that_lasot_publishes_stay_as_they_are(tmp_path: Path, row: str) -> None:
+    """tiger-6, lion-5 and many of absent targets; its toolkit, pysot and pytracking have rules for them."""
+    layouts.write_lasot(tmp_path / "atv-1", 3)
+    layouts.write(tmp_path / "atv-1" / "groundtruth.txt", f"1,2,3,4\n{row}\n1,2,3,4\n")
+    assert read("lasot_ext", tmp_path, "atv-1").boxes[1].tolist() == [float(v) for v in row.split(",")]
 
 
 def test_lasot_without_its_flags_is_refused(tmp_path: Path) -> None:

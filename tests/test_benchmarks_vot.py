@@ -104,6 +104,52 @@ def test_a_channel_without_numbers_is_refused(tmp_path: Path) -> None:
         read(tmp_path, "bag")
 
 
+@pytest.mark.parametrize("channel", ["/etc/%08d.jpg", "../../%08d.jpg", "..\\%08d.jpg", "C:/%08d.jpg"])
+def test_pictures_lie_in_their_sequence(tmp_path: Path, channel: str) -> None:
+    folder = layouts.write_vot(tmp_path, "bag", [POLYGON])
+    layouts.write(folder / "sequence", f"channels.color={channel}\n")
+    with pytest.raises(DataError, match=r"bag/sequence, channels.color: .* leads out of the data set"):
+        read(tmp_path, "bag")
+
+
+@pytest.mark.parametrize("channel", ["color/%0999999999d.jpg", "color/{0.__class__}%08d.jpg"])
+def test_the_pattern_of_pictures_is_a_plain_one(tmp_path: Path, channel: str) -> None:
+    folder = layouts.write_vot(tmp_path, "bag", [POLYGON])
+    layouts.write(folder / "sequence", f"channels.color={channel}\n")
+    with pytest.raises(DataError, match=r"bag/sequence: channels.color is .*; expected such as color/%08d.jpg"):
+        read(tmp_path, "bag")
+
+
+@pytest.mark.parametrize("width", ["0", "-5", "1" * 5000, "wide", "1000000"])
+def test_a_width_that_no_picture_has_is_read_from_the_picture(tmp_path: Path, width: str) -> None:
+    folder = layouts.write_vot(tmp_path, "bag", [POLYGON])
+    with (folder / "sequence").open("a") as file:
+        file.write(f"width={width}\nheight=480\n")
+    assert read(tmp_path, "bag").size == (layouts.WIDTH, layouts.HEIGHT)
+
+
+@pytest.mark.parametrize("mask", ["m0,0,1000000,1000000,5,7", f"m0,0,{10**30},1,5", "m0, 0, 1000000, 4,5"])
+def test_a_mask_larger_than_its_frame_is_not_made(tmp_path: Path, mask: str) -> None:
+    layouts.write_vot(tmp_path, "bag", [MASK, mask])
+    with pytest.raises(DataError, match=r"bag/groundtruth.txt, line 2: a mask of .* is not of a frame of 16 x 12"):
+        read(tmp_path, "bag", "vot2020")
+
+
+def test_the_target_may_be_absent_in_the_last_frames(tmp_path: Path) -> None:
+    folder = layouts.write_vot(tmp_path, "bag", [MASK, "", ""])
+    assert read(tmp_path, "bag", "vot2020").regions == (MASK, "", "")
+    layouts.write(folder / "groundtruth.txt", f"{MASK}\n\n\n\n \n")  # blank lines behind them
+    assert read(tmp_path, "bag", "vot2020").regions == (MASK, "", "")
+
+
+@pytest.mark.parametrize("tag", ["1e30", "inf", "nan", "x"])
+def test_tags_are_whole_numbers(tmp_path: Path, tag: str) -> None:
+    folder = layouts.write_vot(tmp_path, "bag", [POLYGON])
+    layouts.write(folder / "occlusion.tag", f"{tag}\n")
+    with pytest.raises(DataError, match=r"bag/occlusion.tag is not made of whole numbers"):
+        read(tmp_path, "bag")
+
+
 def test_names_are_those_of_the_list(tmp_path: Path) -> None:
     for name in ("bag", "ball1", "soldier"):
         layouts.write_vot(tmp_path, name, [POLYGON])

@@ -3,10 +3,8 @@
 import json
 import os
 import resource
-import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,19 +20,35 @@ from tests.runs import CPU, SHORT, column, same_weights, short, stop_at
 
 Data = dict[str, list[str]]
 
+HELD = """
+import time
+from lockon.cli import main
+from lockon.training import loop
+
+save = loop.save_checkpoint
+
+def save_and_wait(*arguments, **options):
+    save(*arguments, **options)
+    print("saved", flush=True)
+    time.sleep(600)
+
+loop.save_checkpoint = save_and_wait
+main()
+"""
+"""``lockon`` that goes no further than its first checkpoint, until somebody ends it."""
+
 
 def test_a_run_that_is_killed_goes_on_as_if_it_had_not_been(tmp_path: Path, data: Data) -> None:
     whole = train(short(), data, tmp_path / "whole", CPU)
     out = tmp_path / "killed"
     arguments = [f"--data={name}={path}" for name, paths in data.items() for path in paths]
-    command = [sys.executable, "-m", "lockon", "train", "stark-tiny", *arguments, "--out", str(out), "--device", "cpu"]
+    command = [sys.executable, "-c", HELD, "train", "stark-tiny", *arguments, "--out", str(out), "--device", "cpu"]
     command += [part for override in SHORT for part in ("--set", override)]
     threads = {"OMP_NUM_THREADS": str(torch.get_num_threads())}  # the same order of sums
-    child = subprocess.Popen(command, env=os.environ | threads, stdout=subprocess.DEVNULL)
-    while not (out / "checkpoint.pt").exists() and child.poll() is None:
-        time.sleep(0.01)
-    child.send_signal(signal.SIGKILL)
-    child.wait()
+    with subprocess.Popen([*command, "--quiet"], env=os.environ | threads, stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == b"saved\n"
+        child.kill()
     assert not (out / "weights.safetensors").exists()  # it was killed on the way
     resumed = train(short(), data, out, CPU, resume=True)
     assert same_weights(whole, resumed)

@@ -1,8 +1,12 @@
+import math
+import tracemalloc
+
 import cv2
 import numpy as np
 import pytest
 
-from lockon.crops import CropSpec, crop
+from lockon import crops
+from lockon.crops import CropSpec, Patch, Window, crop, is_blank
 from lockon.errors import BoxError
 
 FRAME = np.random.default_rng(0).integers(0, 255, (120, 160, 3), np.uint8)
@@ -114,3 +118,97 @@ def test_by_the_rounded_rule_the_side_is_rounded_and_the_last_column_counts() ->
     patch = crop(FRAME, (130, 50, 20, 20), CropSpec(factor=2, size=40, rule="rounded"))  # columns 120 to 159
     assert not patch.padding.any()
     np.testing.assert_array_equal(patch.image, FRAME[40:80, 120:])
+
+
+def whole_square(frame: np.ndarray, box: tuple[float, ...], spec: CropSpec, border: tuple[int, ...]) -> np.ndarray:
+    """The patch by way of the whole square, with its border in memory."""
+    x, y, w, h = box
+    exact = spec.extent(w, h) * spec.factor
+    side = math.ceil(exact) if spec.rule == "padded" else round(exact)
+    corner, lost = (round, 1) if spec.rule == "padded" else (math.floor, 0)
+    x1, y1 = corner(x + 0.5 * w - 0.5 * side), corner(y + 0.5 * h - 0.5 * side)
+    square = np.full((side, side, 3), border, np.uint8)
+    for row in range(max(0, y1), min(y1 + side, len(frame) - lost)):
+        left, right = max(0, x1), min(x1 + side, frame.shape[1] - lost)
+        square[row - y1, left - x1 : right - x1] = frame[row, left:right]
+    return cv2.resize(square, (spec.size, spec.size), interpolation=cv2.INTER_LINEAR)
+
+
+@pytest.mark.parametrize("rule", ["padded", "rounded"])
+def test_a_square_that_is_only_looked_up_is_to_the_bit_what_resizing_it_gives(
+    monkeypatch: pytest.MonkeyPatch, rule: str
+) -> None:
+    monkeypatch.setattr(crops, "LARGE", 0)
+    rng = np.random.default_rng(1)
+    for _ in range(40):
+        w, h = np.exp(rng.uniform(math.log(30), math.log(900), 2))
+        box = (rng.uniform(-w, FRAME.shape[1]), rng.uniform(-h, FRAME.shape[0]), w, h)
+        border = tuple(int(v) for v in rng.integers(0, 256, 3))
+        spec = CropSpec(2.0, int(rng.choice([31, 80, 160])), rng.choice([0.0, 0.5]), rule=rule)  # type: ignore[arg-type]
+        np.testing.assert_array_equal(crop(FRAME, box, spec, border).image, whole_square(FRAME, box, spec, border))
+
+
+@pytest.mark.parametrize("side", [2047, 2049, 2600])
+def test_nothing_changes_where_squares_begin_to_be_looked_up(side: int) -> None:
+    box, spec = (-40.5, -700.5, side / 2, side / 2), CropSpec(2.0, 160)
+    np.testing.assert_array_equal(
+        crop(FRAME, box, spec, (9, 0, 200)).image, whole_square(FRAME, box, spec, (9, 0, 200))
+    )
+
+
+@pytest.mark.parametrize("rule", ["padded", "rounded", "warped"])
+@pytest.mark.parametrize("side", [1e4, 1e5, 1e7, 1e12])
+def test_a_patch_of_a_box_of_any_size_costs_what_a_patch_costs(rule: str, side: float) -> None:
+    spec = CropSpec(4.0, 160, rule=rule)  # type: ignore[arg-type]
+    tracemalloc.start()
+    patch = crop(FRAME, (-side / 2, -side / 2, side, side), spec, (9, 0, 200))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert patch.image.shape == (160, 160, 3)
+    assert (patch.image[patch.padding] == (9, 0, 200)).mean() > 0.99
+    assert peak < 5e6
+
+
+def seen_as(frame: np.ndarray, box: tuple[float, ...] = (130, 130, 40, 40), factor: float = 4.0) -> Patch:
+    return crop(frame, box, CropSpec(factor, 160))
+
+
+@pytest.mark.parametrize("side", [10, 40, 90, 250])
+@pytest.mark.parametrize("level", [0, 20, 128, 255])
+@pytest.mark.parametrize("noise", [0, 1, 3, 4.5])
+def test_one_colour_is_blank_and_so_is_a_cameras_noise_on_it(side: float, level: int, noise: float) -> None:
+    rng = np.random.default_rng(2)
+    frame = np.clip(np.rint(rng.normal(level, noise, (300, 300, 3))), 0, 255).astype(np.uint8)
+    assert is_blank(seen_as(frame, (150 - side / 2, 150 - side / 2, side, side)))
+
+
+@pytest.mark.parametrize("side", [10, 40, 90])
+def test_a_target_a_few_grey_levels_off_is_not_blank_nor_is_texture(side: int) -> None:
+    low = 150 - side // 2
+    frame = np.full((300, 300, 3), 20, np.uint8)
+    frame[low : low + side, low : low + side] += 6
+    assert not is_blank(seen_as(frame, (low, low, side, side)))
+    texture = np.random.default_rng(3).integers(0, 256, (300, 300, 3), np.uint8)
+    assert not is_blank(seen_as(texture, (low, low, side, side)))
+    fine = np.full((300, 300, 3), 100, np.uint8)
+    fine[::2, ::2] = 130  # of one colour on the whole, but not a camera's noise
+    assert not is_blank(seen_as(fine, (low, low, side, side)))
+
+
+def test_only_what_a_patch_shows_of_the_frame_makes_it_blank_or_not() -> None:
+    flat = np.full((300, 300, 3), 128, np.uint8)
+    assert is_blank(seen_as(flat, (-10, -10, 40, 40)))  # the black border does not count
+    assert is_blank(seen_as(flat, (900, 900, 40, 40)))
+    flat[:20, :10] = 255
+    assert not is_blank(seen_as(flat, (-10, -10, 40, 40)))
+
+
+def test_a_patch_that_shows_a_corner_of_the_frame_is_judged_by_that() -> None:
+    padding = np.ones((80, 80), bool)
+    padding[78:, 79:] = False
+    image = np.random.default_rng(4).integers(0, 256, (80, 80, 3), np.uint8)
+    window = Window(0.0, 0.0, 1.0, 80)
+    image[78:, 79] = 7
+    assert is_blank(Patch(image, padding, window))
+    image[79, 79] = 200
+    assert not is_blank(Patch(image, padding, window))

@@ -150,13 +150,13 @@ def test_polygons_that_fit_no_box_are_named(polygons: str, tmp_path: Path) -> No
     [
         (None, "labels.jsonl: no such file; --data clips:FILE=PATH"),
         (b"{broken", "labels.jsonl is not JSON lines"),
-        (b"\xff\xd8", "labels.jsonl is not JSON lines"),
+        (b"\xff\xd8", "labels.jsonl, line 1 is not UTF-8 text"),
         (b"[1, 2]", "labels.jsonl is not JSON lines of one object each"),
         (b"", "no annotated clips found"),
         (b'{"clip": "gone", "frames": [1, 1], "boxes": [null]}', "gone/00000001.jpg is annotated but missing"),
         (
             b'{"clip": "disc", "frames": 6}',
-            "videos.tar with .*labels.jsonl: the frames of disc are not given as first, last",
+            "labels.jsonl, line 1: the frames of disc are not given as first, last: 6",
         ),
         (b'{"image": "1.jpg", "boxes": []}', "labels.jsonl: the annotations are of images, not of clips"),
     ],

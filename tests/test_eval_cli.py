@@ -11,7 +11,6 @@ import pytest
 import lockon.cli
 from lockon.boxes import Box
 from lockon.evaluation.results import read_trace
-from lockon.evaluation.trackers import open_tracker
 from lockon.tracker import Result
 from tests import layouts
 from tests.videos import contents, write_benchmark
@@ -193,24 +192,3 @@ def test_lockstep_is_not_for_a_cluster(evaluate: Evaluate) -> None:
     code, _, err = evaluate("--ray", "auto", "--batch", 2)
     assert code == 1
     assert "each sequence is a task of its own" in err
-
-
-def test_opencvs_trackers_keep_the_last_box_where_they_lose_the_target(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Loses:
-        def __init__(self) -> None:
-            self.answers = iter([(True, (1, 2, 3, 4)), (False, (9, 9, 9, 9))])
-
-        def init(self, image: object, box: object) -> None:
-            assert box == (10, 20, 30, 41)
-
-        def update(self, image: object) -> tuple[bool, tuple[int, ...]]:
-            return next(self.answers)
-
-    monkeypatch.setattr(cv2, "TrackerMIL_create", Loses)
-    steps = open_tracker("opencv-mil").steps
-    frame = np.zeros((100, 100, 3), np.uint8)
-    ((state, _),) = steps.start([frame], [(10, 20, 30, 40.6)])
-    ((state, first),) = steps.step([frame], [state])
-    ((_, second),) = steps.step([frame], [state])
-    assert (first.box, first.found) == ((1, 2, 3, 4), True)
-    assert (second.box, second.found) == ((1, 2, 3, 4), False)

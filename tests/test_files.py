@@ -137,6 +137,30 @@ def test_a_later_run_of_the_same_replaces_what_the_earlier_made(tmp_path: Path) 
         assert (tmp_path / "clip.txt").read_text() == text
 
 
+def test_what_an_earlier_run_made_stays_until_it_is_replaced(tmp_path: Path) -> None:
+    make(tmp_path, "one")
+    with Outputs(tmp_path, "clip", MAKER, ["clip.txt", "clip.jsonl"]):
+        assert (tmp_path / "clip.txt").read_text() == "one"  # and the run fails before it writes
+    make(tmp_path, "two")
+    assert (tmp_path / "clip.txt").read_text() == "two"
+
+
+def test_what_is_changed_during_a_run_stays(tmp_path: Path) -> None:
+    make(tmp_path, "one")
+    with Outputs(tmp_path, "clip", MAKER, ["clip.txt"]) as outputs:
+        (tmp_path / "clip.txt").write_text("one, and a note of the user's")
+        with pytest.raises(OutputError, match=r"clip\.txt: is there already"):
+            outputs.create("clip.txt")
+    assert (tmp_path / "clip.txt").read_text() == "one, and a note of the user's"
+
+
+def test_several_files_replace_those_of_an_earlier_run_all_at_once(tmp_path: Path) -> None:
+    for contents in ({"a": b"1", "b": b"2"}, {"b": b"3", "c": b"4"}):
+        with Outputs(tmp_path, "report", "report", "abc") as outputs:
+            outputs.write_all(contents)
+        assert {name: (tmp_path / name).read_bytes() for name in names(tmp_path) if name != ".lockon"} == contents
+
+
 @pytest.mark.parametrize("file", ["clip.txt", "clip.jsonl"])
 def test_a_file_that_no_run_made_is_in_the_way(tmp_path: Path, file: str) -> None:
     (tmp_path / file).write_text("of the user's")

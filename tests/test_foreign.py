@@ -1,6 +1,7 @@
 """Miniatures of what each toolkit writes, read back."""
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -133,6 +134,11 @@ def test_labels_that_two_folders_share_are_numbered() -> None:
     assert [r.tracker for r in distinct([Results("A", {}), Results("B", {}), Results("A", {})])] == ["A", "B", "A (2)"]
 
 
+def test_labels_that_look_numbered_already_stay_apart() -> None:
+    given = [Results(label, {}) for label in ("A", "A (2)", "A", "A")]
+    assert [r.tracker for r in distinct(given)] == ["A", "A (2)", "A (3)", "A (4)"]
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [
@@ -140,6 +146,10 @@ def test_labels_that_two_folders_share_are_numbered() -> None:
         ("198,214,34,81\n1\n", "line 2: '1' is not x,y,w,h"),
         ("198,214,34,x\n", "line 1: '198,214,34,x' is not x,y,w,h"),
         ("", "Basketball.txt is empty"),
+        ("198,214,34,81\n1_0,214,34,81", "line 2: '1_0,214,34,81' is not x,y,w,h"),
+        ("198;214;34;81\n", "line 1: '198;214;34;81' is not x,y,w,h"),
+        ("198,214,34,81\n1\0\n", "line 2 has a NUL byte"),
+        ("\xff\xfe1\0", "begins as UTF-16 text does"),
         ("198,214,34,81\n\xe9", "line 2 is not UTF-8 text"),
     ],
 )
@@ -183,4 +193,58 @@ def test_a_configuration_that_is_none(tmp_path: Path) -> None:
     write(tmp_path / "Basketball.txt", rows(TRUTH["Basketball"]))
     write(tmp_path / "run.json", "{")
     with pytest.raises(DataError, match=r"run.json: cannot be read"):
+        read_results(tmp_path, benchmark())
+
+
+@pytest.mark.parametrize("begin", [b"", b"\xef\xbb\xbf"])
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"])
+def test_texts_as_any_editor_saves_them(tmp_path: Path, begin: bytes, end: bytes) -> None:
+    text = rows(TRUTH["Basketball"]).encode().replace(b"\n", end)
+    (tmp_path / "Basketball.txt").write_bytes(begin + text)
+    np.testing.assert_array_equal(only(tmp_path).boxes["Basketball"], TRUTH["Basketball"])
+
+
+def test_what_is_no_file_is_told_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "Basketball.txt")
+    with pytest.raises(DataError, match=r"Basketball.txt cannot be read: it is a folder, pipe or device"):
+        read_results(tmp_path, benchmark())
+    (tmp_path / "Basketball.txt").unlink()
+    with (tmp_path / "Basketball.txt").open("wb") as file:
+        file.truncate(2**40)  # a hole: no disk is filled
+    with pytest.raises(DataError, match=r"Basketball.txt is larger than 1073741824 bytes"):
+        read_results(tmp_path, benchmark())
+    (tmp_path / "Basketball.txt").unlink()
+    (tmp_path / "Basketball.txt").symlink_to("Basketball.txt")
+    with pytest.raises(DataError, match=r"Basketball.txt cannot be read: Too many levels of symbolic links"):
+        read_results(tmp_path, benchmark())
+
+
+def test_links_to_folders_are_followed_and_circles_end(tmp_path: Path) -> None:
+    write(tmp_path / "elsewhere" / "KCF" / "Basketball.txt", rows(TRUTH["Basketball"]))
+    write(tmp_path / "results" / "run" / "Basketball.txt", rows(TRUTH["Basketball"]))
+    (tmp_path / "results" / "latest").symlink_to("run")  # the same again
+    (tmp_path / "results" / "run" / "up").symlink_to("..")
+    (tmp_path / "results" / "linked").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "results" / "gone").symlink_to("nowhere")
+    assert [result.tracker for result in read_results(tmp_path / "results", benchmark())] == ["linked/KCF", "run"]
+
+
+@pytest.mark.parametrize("name", ["a\nb", "a\x1b[2J", "a\u202eb", "a\udcff"])
+def test_a_folder_whose_name_cannot_be_shown(tmp_path: Path, name: str) -> None:
+    write(tmp_path / name / "Basketball.txt", rows(TRUTH["Basketball"]))
+    with pytest.raises(DataError, match="the folder's name has characters that cannot be shown; rename it") as caught:
+        read_results(tmp_path, benchmark())
+    assert str(caught.value).isprintable()
+
+
+def test_times_that_are_none(tmp_path: Path) -> None:
+    write(tmp_path / "A" / "Basketball.txt", rows(TRUTH["Basketball"]))
+    times = tmp_path / "A" / "times" / "Basketball_time.txt"
+    write(times, "nan\n-1\n0\n")
+    assert only(tmp_path).fps is None
+    write(times, "0.1\ninf\n0.1\n")
+    with pytest.raises(DataError, match=r"Basketball_time.txt, line 2: an infinite time"):
+        read_results(tmp_path, benchmark())
+    write(times, "0.1\n0.2,0.3\n0.1\n")
+    with pytest.raises(DataError, match=r"Basketball_time.txt, line 2: '0.2,0.3' is not seconds"):
         read_results(tmp_path, benchmark())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -354,6 +355,61 @@ def test_an_option_of_pytracking_alone() -> None:
 def test_results_that_are_no_boxes(boxes: Array, says: str) -> None:
     with pytest.raises(DataError, match=says):
         one("otb", TRUTH, boxes)
+
+
+@pytest.mark.parametrize(
+    ("boxes", "says"),
+    [
+        ("abc", "walk: its result is no array of numbers but of <U3"),
+        (None, "walk: its result is no array of numbers but of object"),
+        ([["a"] * 4] * 4, "walk: its result is no array of numbers"),
+        ([[None] * 4] * 4, "walk: its result is no array of numbers but of object"),
+        (TRUTH + 1j, "walk: its result is no array of numbers but of complex128"),
+        ([[1, 2, 3, 4], [1, 2]], "walk: its result is no array: "),
+        ([TRUTH, TRUTH[:2]], "walk: its result is no array: "),
+        (TRUTH[None, None], r"walk: a result of shape \(1, 1, 4, 4\)"),
+    ],
+)
+def test_a_result_that_is_no_array_of_numbers(boxes: Any, says: str) -> None:
+    with pytest.raises(DataError, match=says) as caught:
+        one("plain", TRUTH, boxes)
+    assert "\n" not in str(caught.value)
+
+
+def test_lists_and_whole_numbers_do_as_well() -> None:
+    expected = one("pysot", TRUTH, TRUTH)
+    for truth, boxes in ((TRUTH.tolist(), TRUTH.tolist()), (TRUTH.astype(int), TRUTH.astype(np.float32))):
+        walk = Sequence("walk", (), truth, labels={"absent": [0, 0, 0, 0]})  # type: ignore[dict-item]
+        assert score("pysot", [walk], {"walk": boxes}).summary == expected  # type: ignore[dict-item]
+
+
+@pytest.mark.parametrize(
+    ("truth", "says"),
+    [
+        (TRUTH[0], r"walk: an annotation of shape \(4,\)"),
+        (TRUTH[:, :3], r"walk: an annotation of shape \(4, 3\)"),
+        (None, "walk: its annotation is no array of numbers but of object"),
+        (changed(2, [1.0, 2, np.inf, 4]), "walk: row 3 of its annotation, 1,2,inf,4, is infinite"),
+    ],
+)
+def test_a_truth_that_is_none(truth: Any, says: str) -> None:
+    with pytest.raises(DataError, match=says):
+        score("plain", [Sequence("walk", (), truth)], {"walk": TRUTH})
+
+
+def test_what_is_no_sequence_and_no_results_is_told() -> None:
+    walk: Any = Sequence("walk", (), TRUTH)
+    results: Any = TRUTH
+    with pytest.raises(DataError, match="sequences should be a list of them, or a benchmark, not Sequence"):
+        score("plain", walk, {"walk": TRUTH})
+    with pytest.raises(DataError, match=r"a sequence should be evaluation\.Sequence, not str"):
+        score("plain", ["walk"], {"walk": TRUTH})  # type: ignore[list-item]
+    with pytest.raises(DataError, match="results should be boxes by the name of their sequence, not ndarray"):
+        score("plain", [walk], results)
+    with pytest.raises(DataError, match="two sequences are called 'walk'"):
+        score("plain", [walk, walk], {"walk": TRUTH})
+    with pytest.raises(DataError, match="no results of 1 of 1 sequences: walk"):
+        score("plain", [walk], {"run": TRUTH})
 
 
 def test_a_row_that_a_toolkit_rejects_is_numbered() -> None:

@@ -81,4 +81,4 @@ def test_the_command_line_draws_pairs_and_trains_nothing(
         main()
     assert end.value.code == 0
     assert capsys.readouterr().out.strip() == str(tmp_path / "run" / "pairs-1.png")
-    assert [path.name for path in (tmp_path / "run").iterdir()] == ["pairs-1.png"]
+    assert [path.name for path in (tmp_path / "run").glob("[!.]*")] == ["pairs-1.png"]

@@ -2,6 +2,8 @@
 
 import os
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -94,10 +96,13 @@ def child(rank: int, folder: Path, ports: list[int], data: dict[str, list[str]])
         torch.save(results, folder / "results.pt")
 
 
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+@contextmanager
+def reserved_port() -> Iterator[int]:
+    """A port that the system gives to nobody who asks for any, and that can be listened on."""
+    with socket.socket() as holder:
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        holder.bind(("127.0.0.1", 0))
+        yield int(holder.getsockname()[1])
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +112,8 @@ def together(tmp_path_factory: pytest.TempPathFactory) -> Path:
     images = scenes.write_tar(folder / "images.tar", scenes.image_set())
     clips = scenes.write_tar(folder / "clips.tar", scenes.clip_set())
     data = {"images": [str(images)], "clips": [str(clips)]}
-    spawn(child, (folder, [free_port(), free_port()], data), nprocs=2)
+    with reserved_port() as one, reserved_port() as other:
+        spawn(child, (folder, [one, other], data), nprocs=2)
     return folder
 
 

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import struct
+import tracemalloc
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -364,13 +368,235 @@ def test_malformed_binary_files(tmp_path: Path) -> None:
 
 
 def test_files_that_cannot_be_used(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"a_001.txt: cannot be read"):
+    with pytest.raises(DataError, match=r"a_001.txt is missing"):
         read_regions(tmp_path / "a_001.txt")
     (tmp_path / "b.txt").write_bytes(b"\xff\xfe1\n")
-    with pytest.raises(DataError, match=r"b.txt: is not a text"):
+    with pytest.raises(DataError, match=r"b.txt, line 1 begins as UTF-16 text"):
         read_regions(tmp_path / "b.txt")
     (tmp_path / "file").touch()
-    with pytest.raises(OutputError, match="cannot write regions"):
+    with pytest.raises(OutputError, match="cannot be written"):
         write_regions(tmp_path / "file" / "c.txt", [STARTED])
     with pytest.raises(LockonError, match="cannot write regions"):
         write_regions(tmp_path / "d.bin", [Mask(40000, 0, np.ones((1, 1), bool))])
+
+
+# What files claim
+
+
+def memory_of(call: Callable[[], object]) -> int:
+    """The most bytes that a call has at once, beyond what was there before."""
+    tracemalloc.start()
+    try:
+        call()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("m0,0,65535,65535,0,4294836225", "a mask of 65535 x 65535 pixels; the most is 67108864"),
+        ("m0,0,65535,65535,0", "a mask of 65535 x 65535 pixels; the most is 67108864"),
+        (f"m0,0,{10**30},{10**30},0,1", "a mask of more than 10.20 x more than 10.20 pixels"),
+        (f"m{10**30},0,1,1,0,1", "a mask at more than 10.20, 0; the farthest"),
+        (f"m0,-{10**9},1,1,0,1", "a mask at 0, -1000000000; the farthest"),
+        ("m0,0,4,4,1_0", "is not a mask"),
+        ("1e39,0,1,1", "beyond single precision"),
+        ("1_0,0,1,1", "'1_0,0,1,1' is not a region"),
+        ("1,,2,3,4", "'1,,2,3,4' is not a region"),
+        ("1,2", "2 numbers are a point"),
+        (",".join(["1"] * 2002), "a polygon of 1001 corners; the most is 1000"),
+    ],
+)
+def test_what_a_text_claims_has_bounds(text: str, message: str) -> None:
+    def refused() -> None:
+        with pytest.raises(DataError, match=message):
+            parse_region(text)
+
+    assert memory_of(refused) < 1_000_000
+
+
+def test_many_large_masks_cost_what_their_text_costs(tmp_path: Path) -> None:
+    file = tmp_path / "a_001.txt"
+    file.write_text("m0,0,8000,8000,0,64000000\n" * 1000)  # 64 GB of pixels
+    regions: list[Region] = []
+    assert memory_of(lambda: regions.extend(read_regions(file))) < 10_000_000
+    assert len(regions) == 1000
+    assert enclosing_box(regions[999]) == (0, 0, 8000, 8000)  # type: ignore[arg-type]
+
+
+@settings(deadline=None)
+@given(MASKS)
+def test_the_extent_of_a_mask_is_that_of_its_pixels(mask: Mask) -> None:
+    rows, columns = np.flatnonzero(mask.pixels.any(1)), np.flatnonzero(mask.pixels.any(0))
+    if not len(rows):
+        assert mask.extent is None
+    else:
+        assert mask.extent == (slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1))
+
+
+@pytest.mark.parametrize(
+    ("region", "message"),
+    [
+        (struct.pack("<B2h3H2H", 3, 0, 0, 65535, 65535, 2, 0, 1), "region 1 .* a mask of 65535 x 65535 pixels"),
+        (struct.pack("<B2h3H", 3, 0, 0, 2, 2, 65535), "region 1 cannot be read"),
+        (struct.pack("<BH", 2, 65535), "region 1 cannot be read"),
+        (struct.pack("<BH", 2, 0), "region 1 .* 0 corners are no polygon"),
+        (struct.pack("<BH2f", 2, 1, 1, 2), "region 1 .* 1 corners are no polygon"),
+        (struct.pack("<BH6f", 2, 3, 1, 2, 3, 4, 5, math.inf), "region 1 .* not finite"),
+        (struct.pack("<B4f", 1, 1, 2, 3, math.nan), "region 1 .* not finite"),
+        (struct.pack("<BI", 0, 7), "region 1 .* 7 is no code"),
+        (struct.pack("<B2f", 4, 1, 2), "region 1 .* 2 numbers are a point"),
+    ],
+)
+def test_what_a_binary_file_claims_has_bounds(tmp_path: Path, region: bytes, message: str) -> None:
+    file = tmp_path / "a.bin"
+    file.write_bytes(struct.pack("<hI", 1, 2**32 - 1) + region)
+
+    def refused() -> None:
+        with pytest.raises(DataError, match=message):
+            read_regions(file)
+
+    assert memory_of(refused) < 2_000_000
+
+
+def test_all_nan_in_a_binary_file_is_no_region(tmp_path: Path) -> None:
+    file = tmp_path / "a.bin"
+    nan = math.nan
+    file.write_bytes(struct.pack("<hIB4fBH6f", 1, 2, 1, nan, nan, nan, nan, 2, 3, *[nan] * 6))
+    assert read_regions(file) == [NOTHING, NOTHING]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "is empty"),
+        (b"1\n\xff\n", "line 2 is not UTF-8 text"),
+        (b"1\x00\n1\x00\n", "line 1 has a NUL byte"),
+        ("1\n1,2,3,4\n".encode("utf-16"), "begins as UTF-16 text does"),
+        (b"1\n\n1,2,3,4\n", "line 2: 0 numbers are no region"),
+        (b"1\n1;2;3;4\n", "line 2: '1;2;3;4' is not a region"),
+        (b"1\n1,2,3,4,\n5", "line 3: 1 numbers are no region"),
+    ],
+)
+def test_texts_that_are_none_of_regions(tmp_path: Path, content: bytes, message: str) -> None:
+    file = tmp_path / "a_001.txt"
+    file.write_bytes(content)
+    with pytest.raises(DataError, match=f"a_001.txt.*{message}"):
+        read_regions(file)
+
+
+def test_a_byte_order_mark_and_other_line_ends_are_read(tmp_path: Path) -> None:
+    file = tmp_path / "a_001.txt"
+    for ends in (b"\r\n", b"\r", b"\n"):
+        file.write_bytes(b"\xef\xbb\xbf" + ends.join([b"1", b"1,2,3,4", b""]))
+        assert read_regions(file) == [STARTED, Rectangle(1, 2, 3, 4)]
+
+
+def test_what_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
+    for name in ("a_001.txt", "a_001.bin"):
+        os.mkfifo(tmp_path / name)
+        with pytest.raises(DataError, match="it is a folder, pipe or device"):
+            read_regions(tmp_path / name)
+        (tmp_path / name).unlink()
+        with (tmp_path / name).open("wb") as file:
+            file.truncate(2**40)  # a hole: no disk is filled
+        with pytest.raises(DataError, match="is larger than 1073741824 bytes"):
+            read_regions(tmp_path / name)
+
+
+@settings(deadline=None, max_examples=200)
+@given(
+    st.sampled_from([".txt", ".bin"]),
+    st.lists(st.tuples(st.integers(0, 120), st.binary(max_size=3)), max_size=3),
+    st.integers(0, 200),
+)
+def test_damaged_files_are_regions_or_refused(
+    tmp_path_factory: pytest.TempPathFactory, suffix: str, damages: list[tuple[int, bytes]], length: int
+) -> None:
+    file = tmp_path_factory.getbasetemp() / f"damaged{suffix}"
+    write_regions(file, [STARTED, QUAD, Rectangle(1, 2, 3, 4), Mask(3, 4, np.eye(5, dtype=bool)), NOTHING])
+    content = bytearray(file.read_bytes()[:length])
+    for place, damage in damages:
+        content[place : place + len(damage)] = damage
+    file.write_bytes(content)
+    try:
+        regions = read_regions(file)
+    except DataError:
+        return
+    for region in regions:
+        assert type(parse_region(format_region(region))) is type(region)  # to four decimals
+
+
+NUMBERS = st.floats(width=32) | st.integers(-(10**40), 10**40)
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.sampled_from(["", "m"]), st.lists(NUMBERS, max_size=9), st.sampled_from([",", " ", ", ", ",,"]))
+def test_any_numbers_are_a_region_or_refused(begin: str, values: list[float], between: str) -> None:
+    try:
+        region = parse_region(begin + between.join(map(str, values)))
+    except DataError:
+        return
+    toolkits: tuple[Toolkit, ...] = ("vot",) if isinstance(region, Mask) else ("pysot", "vot")
+    with np.errstate(all="raise"):
+        for toolkit in toolkits:
+            found = overlaps([region], [Rectangle(10, 10, 40, 20)], (100, 80), toolkit)[0]
+            assert 0 <= found <= 1 or np.isnan(found)
+
+
+# What overlaps cost
+
+
+def zigzag(corners: int, x: float) -> Polygon:
+    """A polygon that crosses every row of a frame so many times."""
+    return Polygon(tuple((x + 1.5 * k, 1079.0 * (k % 2)) for k in range(corners)))
+
+
+def test_regions_far_beyond_the_frame_cost_what_the_frame_costs() -> None:
+    far, wide = Polygon(((-1e9, -1e9), (1e9, -1e9), (1e9, 1e9), (-1e9, 1e9))), Rectangle(-1e37, -1e37, 2e37, 2e37)
+    half = Rectangle(0, 0, 50, 80)
+    for toolkit in ("pysot", "vot"):
+        found: list[float] = []
+        used = memory_of(lambda found=found, kit=toolkit: found.extend(overlaps([far], [half], (100, 80), kit)))  # type: ignore[misc]
+        assert found[0] == pytest.approx(0.5, abs=0.01)
+        assert used < 5_000_000
+        assert overlaps([wide], [half], (100, 80), toolkit)[0] == pytest.approx(0.5, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("a", "b"),
+    [
+        (Polygon(((0, 0), (1e9, 0), (0, 1e9))), Polygon(((0, 0), (1e9, 0), (1e9, 1e9)))),
+        (Rectangle(0, 0, 10, 1e12), Rectangle(5, 0, 10, 1e12)),
+        (Mask(-(2**23), 0, np.ones((2, 2), bool)), Polygon(((-(2.0**23), 0), (2.0**23, 0), (0, 9000)))),
+    ],
+)
+def test_without_a_frame_s_size_what_is_too_large_to_be_drawn_is_refused(a: Region, b: Region) -> None:
+    def refused() -> None:
+        with pytest.raises(DataError, match=r"regions over \d+ x \d+ pixels are too large to be compared"):
+            overlaps([a], [b], None, "vot")
+
+    assert memory_of(refused) < 5_000_000
+
+
+@pytest.mark.parametrize("toolkit", ["pysot", "vot"])
+def test_many_frames_and_corners_are_compared_in_parts(toolkit: Toolkit) -> None:
+    crossing = [zigzag(200, x) for x in (0.0, 7.0, 100.0)] * 2
+    box = [Rectangle(20, 100, 200, 500)] * 6
+    alone = [overlaps([a], [b], (640, 1080), toolkit)[0] for a, b in zip(crossing[:3], box[:3], strict=True)]
+    found: list[float] = []
+    used = memory_of(lambda: found.extend(overlaps(crossing, box, (640, 1080), toolkit)))
+    assert found == alone * 2
+    assert used < 60_000_000
+
+
+@settings(deadline=None)
+@given(ON_PIXELS, ON_PIXELS, st.sampled_from(["pysot", "vot"]))
+def test_many_spans_are_compared_as_few_are(a: list[Any], b: list[Any], toolkit: Toolkit) -> None:
+    one, other = Polygon(((0, 0), (35, 35), *a)), Polygon(((35, 35), (0, 0), *b))
+    expected = overlaps([one], [other], (40, 40), toolkit)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("lockon.evaluation.overlaps.FEW_SPANS", 0)
+        np.testing.assert_array_equal(overlaps([one], [other], (40, 40), toolkit), expected)

@@ -2,13 +2,18 @@
 
 import csv
 import json
+import math
 import re
 import shutil
+import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from html import escape, unescape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import cv2
 import numpy as np
 import pytest
 
@@ -16,13 +21,16 @@ from lockon import cli as lockon_cli
 from lockon.data.sources import decode
 from lockon.errors import DataError, OutputError
 from lockon.evaluation.foreign import Results
-from lockon.evaluation.metrics import overlap, score
+from lockon.evaluation.metrics import TOOLKITS, overlap, score
+from lockon.evaluation.regions import Rectangle
 from lockon.evaluation.report import write_report
 from lockon.evaluation.report.comparison import Comparison, compare
-from lockon.evaluation.report.listing import POINTS, thin
+from lockon.evaluation.report.files import write_all
+from lockon.evaluation.report.listing import POINTS, Listing, Measure, thin
+from lockon.evaluation.report.markup import render, without_folders
 from lockon.evaluation.report.plots import plot_success, to_svg
-from lockon.evaluation.report.strips import telling, worst_strips
-from lockon.evaluation.report.tables import Table, shown, to_latex
+from lockon.evaluation.report.strips import Track, cut_strips, telling, worst_strips
+from lockon.evaluation.report.tables import Table, shown, to_csv, to_latex
 from lockon.evaluation.sequences import Array, Benchmark, Sequence
 from tests.browser import browse, column
 from tests.scenes import write_frames
@@ -173,14 +181,14 @@ def test_an_unfinished_result_is_refused_or_scored_as_far_as_all_go(
         compare(results, benchmark)
     partial = compare(results, benchmark, partial=True)
     assert [sequence.name for sequence in partial.sequences] == ["disc_2", "<b>&disc"]
-    assert partial.left_out == 1
+    assert partial.left_out == {"disc_10": ("stark_tiny",)}
     assert partial.main["stark_tiny"].names == ("disc_2", "<b>&disc")
 
 
 def test_a_page_of_an_unfinished_result_says_so(benchmark: Benchmark, results: list[Results], tmp_path: Path) -> None:
     del results[0].boxes["disc_10"]  # type: ignore[attr-defined]
     page = write_report(compare(results, benchmark, partial=True), tmp_path)[0].read_text()
-    assert "1 sequence of the benchmark left out" in page
+    assert "1 sequence of the benchmark left out</b>, for these results lack them: disc_10 (stark_tiny)." in page
 
 
 def test_results_without_a_common_sequence(benchmark: Benchmark, results: list[Results]) -> None:
@@ -196,7 +204,7 @@ def test_a_benchmark_whose_annotation_is_not_public(results: list[Results]) -> N
 
 def test_a_folder_that_cannot_be_written(comparison: Comparison, tmp_path: Path) -> None:
     (tmp_path / "report").write_text("a file")
-    with pytest.raises(OutputError, match=r"report/index.html: cannot write the report"):
+    with pytest.raises(OutputError, match=r"report: cannot write the report here: it is not a folder"):
         write_report(comparison, tmp_path / "report")
 
 
@@ -211,6 +219,193 @@ def test_results_of_other_lengths_and_of_several_runs_are_shown(benchmark: Bench
         expected = overlap(whole["disc_2"], found.sequences[0].boxes)
         np.testing.assert_array_equal(found.overlaps(other, found.sequences[0]), expected)
     assert len(worst_strips(found, 1)[0]) == 3
+
+
+# What lies in the folder already
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in sorted(folder.iterdir()) if file.is_file()}
+
+
+def test_a_report_replaces_the_one_before_and_nothing_else(
+    comparison: Comparison, benchmark: Benchmark, results: list[Results], tmp_path: Path
+) -> None:
+    out = tmp_path / "report"
+    out.mkdir()
+    (out / "notes.txt").write_text("mine")
+    write_report(comparison, out)
+    assert (out / "toolkits.csv").is_file()
+    files = write_report(compare(results[1:], benchmark), out)  # one toolkit, no times
+    assert set(content(out)) == {file.name for file in files} | {"notes.txt"}
+    assert (out / "notes.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize("name", ["index.html", "success.png", "speed.svg", "sequences.csv"])
+def test_a_file_of_the_user_s_is_not_written_over(tmp_path: Path, name: str) -> None:
+    files: dict[str, str | bytes] = {"index.html": "page", "success.png": b"plot"}
+    (tmp_path / name).write_text("mine")
+    with pytest.raises(OutputError, match=rf"{name}: is there already and was not made by this command"):
+        write_all(tmp_path, "otb2015", files)
+    assert content(tmp_path) == {name: b"mine"}
+    (tmp_path / name).unlink()
+    write_all(tmp_path, "otb2015", files)
+    (tmp_path / name).write_text("changed since")
+    before = content(tmp_path)
+    with pytest.raises(OutputError, match=rf"{name}: is there already"):
+        write_all(tmp_path, "otb2015", files)
+    assert content(tmp_path) == before
+
+
+def test_a_report_of_another_benchmark_is_not_written_over(tmp_path: Path) -> None:
+    write_all(tmp_path, "otb2015", {"index.html": "page"})
+    with pytest.raises(OutputError, match=r"index.html: is there already"):
+        write_all(tmp_path, "lasot", {"index.html": "another"})
+    assert content(tmp_path) == {"index.html": b"page"}
+
+
+def test_a_user_s_page_stays_whatever_is_reported(comparison: Comparison, tmp_path: Path) -> None:
+    (tmp_path / "index.html").write_text("mine")
+    with pytest.raises(OutputError, match=r"index.html: is there already"):
+        write_report(comparison, tmp_path, worst=0)
+    assert content(tmp_path) == {"index.html": b"mine"}
+
+
+def test_plots_do_not_come_among_a_sequence_s_pictures(comparison: Comparison, tmp_path: Path) -> None:
+    pictures = comparison.sequences[0].files[0].parent
+    (tmp_path / "link").symlink_to(pictures)
+    before = content(pictures)
+    for out in (pictures, tmp_path / "link"):
+        with pytest.raises(OutputError, match="has pictures of a sequence; give another --out"):
+            write_report(comparison, out)
+    assert content(pictures) == before
+
+
+def test_a_full_disk_leaves_the_earlier_report_and_no_half_of_one(tmp_path: Path) -> None:
+    """A limit on the size of files stands for the disk."""
+    code = f"""
+import resource, signal
+from pathlib import Path
+from lockon.errors import OutputError
+from lockon.evaluation.report.files import write_all
+out = Path({str(tmp_path)!r})
+write_all(out, "otb2015", {{"index.html": "old", "success.svg": "plot"}})
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (4000, 4000))
+try:
+    write_all(out, "otb2015", {{"index.html": "new", "success.svg": "x" * 9000, "success.png": b"more"}})
+except OutputError as error:
+    print(error)
+write_all(out, "nfs", {{"index.html": "page"}})
+"""
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert ran.stdout.strip() == f"{tmp_path / 'success.svg'}: cannot be written: File too large"
+    assert "was not made by this command" in ran.stderr  # the last line: another benchmark's report is refused
+    assert content(tmp_path) == {"index.html": b"old", "success.svg": b"plot"}
+
+
+# Names and numbers of any kind
+
+STRANGE = (
+    "<!--<script>",
+    "</script><b>",
+    'x" id="y',
+    "#0072b2",
+    "[a]*",
+    "_hidden",
+    "\u8ffd\u8e2a",
+    'a,b"c',
+    "$\\alpha^2$",
+    "${title}",
+)
+
+
+def test_a_tracker_may_have_any_name_that_can_be_shown(
+    benchmark: Benchmark, results: list[Results], tmp_path: Path
+) -> None:
+    named = [replace(results[0], tracker=label) for label in STRANGE]
+    page = write_report(compare(named, benchmark, ["plain", "otb"]), tmp_path / "report", 0)[0].read_text()
+    assert page.count("<script") == page.count("</script>") == 2
+    data = json.loads(re.search(r'id="data">(.*?)</script>', page)[1])  # type: ignore[index]
+    assert set(data["trackers"]) == set(STRANGE)
+    plots = page[page.index('id="plots"') : page.index('id="attributes"')]
+    radar = page[page.index('id="attributes"') : page.index('id="sequences"')]
+    for part in (plots, radar):
+        shown = {unescape(text).strip() for text in re.findall(r">([^<>]*)</text>", part)}
+        assert all(any(text.endswith(label) for text in shown) for label in STRANGE)  # in a legend, as they are
+    assert all(f"{escape(label)}</th>" in page for label in STRANGE)
+    assert {row["tracker"] for row in rows(tmp_path / "report" / "toolkits.csv")} == set(STRANGE)
+
+
+def test_rows_of_latex_begin_with_no_option_of_the_row_before() -> None:
+    text = to_latex(Table(("tracker", "AUC"), (("[1em]", 0.5), ("*", 0.25), ("a<b|c>", 0.1))))
+    assert "\n{[}1em] & 0.500" in text
+    assert "\n{*} & 0.250" in text
+    assert r"a\textless{}b\textbar{}c\textgreater{} & 0.100" in text
+
+
+def test_numbers_that_are_none_are_not_shown_as_numbers() -> None:
+    table = Table(("tracker", "A", "B"), (("a", math.nan, 0.5), ("b", 0.25, math.inf), ("c", 0.125, 0.25)), "column")
+    assert to_csv(table) == "tracker,A,B\na,,0.500000\nb,0.250000,\nc,0.125000,0.250000\n"
+    assert table.winners() == {(1, 1), (0, 2)}
+    assert "a & - & " in to_latex(table)
+
+
+def test_a_page_has_no_nan_in_its_data(benchmark: Benchmark) -> None:
+    sequences = list(benchmark)
+    values = {"failures": {"a": np.array([np.nan, 2, np.inf]), "b": np.array([1.0, np.nan, 0])}}
+    listing = Listing(sequences, {"failures": Measure("failures", lower=True)}, values, {"a": [np.ones(8)] * 3})
+    page = render("x", 2, "", {"sequences": ("Sequences", listing.html())}, listing.data())
+    told = json.loads(re.search(r'id="data">(.*?)</script>', page)[1], parse_constant=pytest.fail)  # type: ignore[index]
+    assert told["measures"]["failures"]["values"] == [[None, 2, None], [1, None, 0]]
+    assert told["measures"]["failures"]["ends"] == [2, 0]
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        render("x", 2, "", {}, {"value": math.nan})
+
+
+def test_boxes_that_are_no_numbers_or_huge_are_reported_in_silence(tmp_path: Path) -> None:
+    truth = np.array([[10.0, 10, 20, 20]] * 7)
+    boxes = np.array([truth[0], [np.nan] * 4, [np.inf, 0, 1, 1], [1e308] * 4, [0, 0, -5, -5], [1e200] * 4, [0.0] * 4])
+    walk = Benchmark("folder", ("walk",), lambda name: Sequence(name, (), truth, size=(100, 100)))
+    found = compare([Results("odd", {"walk": boxes})], walk, [name for name in TOOLKITS if name != "pytracking"])
+    assert found.overlaps("odd", found.sequences[0]).tolist() == [1, *[0] * 6]
+    page = write_report(found, tmp_path / "report")[0].read_text()  # warnings are errors here
+    json.loads(re.search(r'id="data">(.*?)</script>', page)[1], parse_constant=pytest.fail)  # type: ignore[index]
+
+
+def test_two_results_of_one_label_are_not_compared(benchmark: Benchmark, results: list[Results]) -> None:
+    with pytest.raises(DataError, match="folder: two results have one label"):
+        compare([results[0], results[0]], benchmark)
+    with pytest.raises(DataError, match="characters that cannot be shown"):
+        compare([replace(results[0], tracker="a\udcff")], benchmark)
+    with pytest.raises(DataError, match="folder: no results to compare"):
+        compare([], benchmark)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("/home/jane/models/a.pth", "\u2026/a.pth"),
+        ("opencv-vit=/home/jane doe/b.onnx", "opencv-vit=\u2026/b.onnx"),
+        ("trax:python /srv/x/run.py --fast", "trax:python \u2026/run.py --fast"),
+        (r"C:\Users\jane\a.pth", "\u2026/a.pth"),
+        ("~/x/a.pth", "\u2026/a.pth"),
+        ("models/a.pth", "models/a.pth"),
+        ("frames/s, 1/2", "frames/s, 1/2"),
+    ],
+)
+def test_where_things_lay_is_not_told(text: str, told: str) -> None:
+    assert without_folders(text) == told
+
+
+def test_a_page_tells_no_secrets_of_a_run(benchmark: Benchmark, results: list[Results], tmp_path: Path) -> None:
+    benchmark.read(NAMES[0]).files[0].unlink()
+    run = {"tracker": "stark-tiny=/home/jane/a.pth", "source": "rtsp://jane:secret@host/x"}
+    page = write_report(compare([replace(results[0], run=run)], benchmark), tmp_path / "report", 3)[0].read_text()
+    assert "<td>stark-tiny=\u2026/a.pth</td>" in page
+    assert "<td>rtsp://***@host/x</td>" in page
+    assert "Not shown, for want of pictures" in page
+    assert str(tmp_path) not in page
 
 
 # Film strips
@@ -261,6 +456,26 @@ def test_missing_pictures_are_told_and_skipped(comparison: Comparison, tmp_path:
     page = write_report(comparison, tmp_path / "report")[0].read_text()
     assert "Not shown, for want of pictures: disc_2, disc_10" in page
     assert page.count("cannot be read: No such file") == 1
+
+
+def test_pictures_of_any_shape_become_stills_of_bounded_size(tmp_path: Path) -> None:
+    for number, shape in enumerate(((3, 20_000, 3), (20_000, 3, 3), (1, 1, 3))):
+        cv2.imwrite(str(tmp_path / f"{number}.png"), np.zeros(shape, np.uint8))
+    files = tuple(tmp_path / f"{number}.png" for number in range(3))
+    boxes = np.array([[1.0, 1, 2, 2]] * 3)
+    far = [Rectangle(1e300, -1e300, 1e300, 1e300)] * 3
+    track = Track("a", Sequence("x", files, boxes), 0.5, far, far, np.ones(3))
+    ((strip,), faults) = cut_strips([track])
+    assert not faults
+    assert all(0 < side <= 1008 for still in strip.stills for side in still.size)
+    assert [decode(still.jpeg).shape[1::-1] for still in strip.stills] == [still.size for still in strip.stills]
+
+
+def test_a_sequence_without_pictures_has_no_strip_and_a_report(tmp_path: Path) -> None:
+    boxes = np.array([[10.0, 10, 20, 20]] * 4)
+    bare = Benchmark("folder", ("walk",), lambda name: Sequence(name, (), boxes))
+    page = write_report(compare([Results("still", {"walk": boxes})], bare), tmp_path / "report")[0].read_text()
+    assert "Not shown, for want of pictures: walk (the sequence has 0 pictures for 4 boxes)" in page
 
 
 # Overlap over time

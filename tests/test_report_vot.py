@@ -16,12 +16,12 @@ import pytest
 
 from lockon import cli
 from lockon.data.sources import decode
-from lockon.errors import DataError
+from lockon.errors import DataError, OutputError
 from lockon.evaluation import longterm, multistart, supervised
 from lockon.evaluation.overlaps import Toolkit
 from lockon.evaluation.region_files import write_regions
 from lockon.evaluation.regions import FAILED, NOTHING, STARTED, Mask, Polygon, Rectangle, Region, truth
-from lockon.evaluation.report.experiments import find_trackers
+from lockon.evaluation.report.experiments import find_all_trackers, find_trackers
 from lockon.evaluation.report.listing import Listing, Measure
 from lockon.evaluation.report.markup import render
 from lockon.evaluation.report.plots import draw_points
@@ -181,7 +181,7 @@ def test_the_accuracy_robustness_plot_has_the_vot_toolkit_s_numbers(
     assert drawn["one"][:2] == (scores.robustness, scores.accuracy)
     assert scores.robustness == pytest.approx(math.exp(-30 * scores.failures / FRAMES))
     opened = benchmark("vot2020", "vot-multistart")
-    write_vot_report({"two": tmp_path / "two" / "baseline"}, opened, tmp_path / "report")
+    write_vot_report({"two": tmp_path / "two" / "baseline"}, opened, tmp_path / "report2")
     found = multistart.score(opened, multistart.read_runs(tmp_path / "two" / "baseline", list(opened)))
     assert drawn["two"][:2] == (found.robustness, found.accuracy)
 
@@ -277,12 +277,69 @@ def test_a_folder_without_results(tmp_path: Path) -> None:
         find_trackers(tmp_path, benchmark("vot2018", "vot-supervised"))
 
 
+def test_two_results_of_one_tracker_are_both_told(tmp_path: Path) -> None:
+    for place in ("old", "new"):
+        write_supervised(tmp_path / place / "mine" / "baseline", 0.1)
+    opened = benchmark("vot2018", "vot-supervised")
+    with pytest.raises(DataError, match=r"new/mine/baseline and .*old/mine/baseline: both have results of mine"):
+        find_trackers(tmp_path, opened)
+    found = find_all_trackers([tmp_path / "old", tmp_path / "new"], opened)
+    assert found == {
+        f"mine{end}": tmp_path / place / "mine" / "baseline" for place, end in (("old", ""), ("new", " (2)"))
+    }
+
+
+def test_a_result_that_lacks_the_first_sequence_is_found_and_told(tmp_path: Path) -> None:
+    write_supervised(tmp_path / "whole" / "baseline", 0.1)
+    write_supervised(tmp_path / "part" / "baseline", 0.1)
+    shutil.rmtree(tmp_path / "part" / "baseline" / "ants")
+    opened = benchmark("vot2018", "vot-supervised")
+    found = find_trackers(tmp_path, opened)
+    assert set(found) == {"whole", "part"}
+    with pytest.raises(DataError, match=r"part/baseline/ants: no runs"):
+        write_vot_report(found, opened, tmp_path / "report")
+
+
+def test_circles_of_links_end(tmp_path: Path) -> None:
+    write_supervised(tmp_path / "mine" / "baseline", 0.1)
+    (tmp_path / "mine" / "up").symlink_to("..")
+    assert list(find_trackers(tmp_path, benchmark("vot2018", "vot-supervised"))) == ["mine"]
+
+
+def test_the_same_results_give_the_same_report_which_tells_no_full_path(tmp_path: Path) -> None:
+    write_supervised(tmp_path / "results" / "mine" / "baseline", 1.5)
+    opened = tagged()
+    found = find_trackers(tmp_path / "results", opened)
+    first, second = (write_vot_report(found, opened, tmp_path / name)[1] for name in ("a", "b"))
+    assert [file.read_bytes() for file in first] == [file.read_bytes() for file in second]
+    assert '<td class="text">results/mine/baseline</td>' in first[0].read_text()
+    assert str(tmp_path) not in first[0].read_text()
+
+
+def test_a_page_of_the_user_s_stays(tmp_path: Path) -> None:
+    write_supervised(tmp_path / "mine" / "baseline", 0.1)
+    opened = benchmark("vot2018", "vot-supervised")
+    (tmp_path / "report").mkdir()
+    (tmp_path / "report" / "index.html").write_text("mine")
+    with pytest.raises(OutputError, match=r"report/index.html: is there already"):
+        write_vot_report(find_trackers(tmp_path, opened), opened, tmp_path / "report")
+    assert [file.name for file in (tmp_path / "report").iterdir() if file.is_file()] == ["index.html"]
+    assert (tmp_path / "report" / "index.html").read_text() == "mine"
+
+
+def test_a_benchmark_without_typical_lengths(tmp_path: Path) -> None:
+    write_supervised(tmp_path / "mine" / "baseline", 0.1)
+    opened = benchmark("mine", "vot-supervised")
+    with pytest.raises(DataError, match="mine: its typical lengths are not known"):
+        write_vot_report(find_trackers(tmp_path, opened), opened, tmp_path / "report")
+
+
 def test_an_incomplete_result_is_named(tmp_path: Path) -> None:
     write_longterm(tmp_path / "mine" / "longterm", 0.1)
     (tmp_path / "mine" / "longterm" / "bag" / "bag_001_confidence.value").unlink()
     opened = benchmark("vot2020_lt", "vot-longterm")
     assert longterm.read_runs(tmp_path / "mine" / "longterm", ["ants"])
-    with pytest.raises(DataError, match=r"bag_001_confidence.value: cannot be read"):
+    with pytest.raises(DataError, match=r"bag_001_confidence.value is missing"):
         write_vot_report(find_trackers(tmp_path, opened), opened, tmp_path / "report")
 
 

@@ -3,6 +3,7 @@
 import logging
 import pickle
 import struct
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -14,10 +15,12 @@ from lockon.crops import CropSpec
 from lockon.data.loader import PairDataset
 from lockon.data.mix import Mix
 from lockon.data.pairs import PairConfig, PairSampler
+from lockon.data.papers import PaperPairs, SiamattnPairs, SparsettPairs, StarkPairs, paper_sampler
 from lockon.data.sources import SOURCES, PictureFile, Source, Still, Track, decode, read_source, read_sources
 from lockon.errors import DataError, PictureError
 from lockon.tracker import PairBatch
 from tests import scenes
+from tests.small import SMALL
 
 TEMPLATE, SEARCH = CropSpec(2, 64), CropSpec(4, 128)
 ORIENTATION_6 = b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0"
@@ -124,6 +127,16 @@ def test_a_box_outside_its_picture_is_an_error_of_that_picture(tmp_path: Path) -
         made.shot(3)
 
 
+def test_a_box_far_larger_than_its_picture_is_none(tmp_path: Path) -> None:
+    made = track(tmp_path / "a", box=(-9e5, -9e5, 2e6, 2e6))
+    with pytest.raises(PictureError, match=r"3.jpg: box -900000,-900000,2e\+06,2e\+06 is far larger than it"):
+        made.shot(3)
+    line = b'{"image": "a.jpg", "w": 160, "h": 120, "boxes": [[-9, -9, 1e8, 50], [34, 34, 33, 33]]}'
+    files = {"annotations.jsonl": line, "a.jpg": scenes.jpeg(scenes.picture()[0])}
+    source = read_source("images", [str(scenes.write_folder(tmp_path / "set", files))])
+    assert source.dropped == {"far larger than the picture": 1}
+
+
 def broken_set(tmp_path: Path) -> PairDataset:
     """One picture of three cannot be read."""
     files = scenes.image_set() | {"images/1.jpg": b"broken"}
@@ -206,3 +219,74 @@ def test_the_guide_names_every_source_and_part() -> None:
     for name, info in SOURCES.items():
         (row,) = [line for line in guide.splitlines() if line.startswith(f"| `{name}` |")]
         assert all(f"`{part}`" in row for part in info.parts)
+
+
+def test_a_path_that_no_system_has_is_an_error_of_the_data() -> None:
+    with pytest.raises(DataError, match=r"no path has a NUL in it"):
+        read_source("coco", ["a\0b"])
+
+
+def test_a_file_in_place_of_a_folder_is_named(tmp_path: Path) -> None:
+    scenes.write_folder(tmp_path, {"annotations/instances_train2017.json": b"{}", "train2017": b""})
+    with pytest.raises(DataError, match=r"train2017: cannot be read: Not a directory"):
+        read_source("coco", [str(tmp_path)])
+
+
+# Data of which nothing can be drawn
+
+
+def test_tracks_that_are_never_drawn_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    once = Source("clips", tracks=[track(tmp_path / "a", frames=1), track(tmp_path / "b")])
+    sampler = PairSampler([once], PairConfig(), TEMPLATE, SEARCH)
+    assert len(sampler.tracks) == 1
+    assert "clips: 2 tracks: 1 tracks show their target in fewer than two frames, and are not drawn" in caplog.text
+
+
+def test_data_of_absent_targets_alone_is_an_error(tmp_path: Path) -> None:
+    gone = replace(track(tmp_path / "a"), visible=np.zeros(4, bool))
+    with pytest.raises(DataError, match=r"no training data in what was given \(clips: 1 tracks\): give --data"):
+        PairSampler([Source("clips", tracks=[gone])], PairConfig(), TEMPLATE, SEARCH)
+
+
+@pytest.mark.parametrize("box", [(np.nan,) * 4, (5.0, 5, 9, 9)])
+def test_pictures_whose_boxes_are_all_left_out_are_an_error(box: tuple[float, ...]) -> None:
+    """They would serve as background alone, though they have been annotated."""
+    still = Still(PictureFile("a.jpg"), np.array([box]))
+    with pytest.raises(DataError, match=r"images: 1 pictures: none of its 1 boxes can be drawn; .* below 14 pixels"):
+        PairSampler([Source("images", [still])], PairConfig(), TEMPLATE, SEARCH)
+
+
+def test_weights_that_are_no_numbers_are_refused() -> None:
+    for weight in (float("nan"), float("inf")):
+        with pytest.raises(DataError, match="weights of the sources"):
+            Mix([Source("a"), Source("b")], [1, weight])
+
+
+@pytest.mark.parametrize("paper", [StarkPairs, SparsettPairs, SiamattnPairs])
+def test_a_paper_gets_an_error_for_data_without_a_usable_target(paper: type[PaperPairs], tmp_path: Path) -> None:
+    still = Still(PictureFile("a.jpg"), np.full((1, 4), np.nan))
+    gone = replace(track(tmp_path / "a"), visible=np.zeros(4, bool))
+    model = SMALL["siamattn" if paper is SiamattnPairs else "sparsett" if paper is SparsettPairs else "stark"]()
+    for source in (Source("coco", [still]), Source("coco", tracks=[gone]), Source("coco")):
+        with pytest.raises(DataError, match=r"coco: .*: no annotated target in this data that can be used"):
+            paper_sampler(paper(mix={"coco": 1.0}), [source], model)
+
+
+@pytest.mark.parametrize("paper", [StarkPairs, SparsettPairs, SiamattnPairs])
+def test_drawing_ends_where_no_pair_can_be_used(paper: type[PaperPairs], tmp_path: Path) -> None:
+    """A clip too short for STARK, a box too long for SparseTT; SiamAttn takes both."""
+    short = track(tmp_path / "a", frames=2, box=(5, 5, 150, 2))
+    source = Source("coco", tracks=[replace(short, visible=np.array([False, True]), boxes=_second_alone(short))])
+    model = SMALL["siamattn" if paper is SiamattnPairs else "sparsett" if paper is SparsettPairs else "stark"]()
+    sampler = paper_sampler(paper(mix={"coco": 1.0}, absent=0.0), [source], model)
+    rng = np.random.default_rng(0)
+    if paper is SiamattnPairs:
+        assert sampler.draw(rng).present
+    else:
+        with pytest.raises(DataError, match=r"1000 pairs in a row could not be used"):
+            sampler.draw(rng)
+
+
+def _second_alone(short: Track) -> np.ndarray:
+    assert short.boxes is not None
+    return np.array([[np.nan] * 4, short.boxes[1]])

@@ -1,6 +1,7 @@
 """ImageNet VID and DET, and COCO: several objects per picture. Miniatures in the published layout."""
 
 import json
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -67,6 +68,64 @@ def test_a_half_copied_vid_is_named_video_by_video(tmp_path: Path) -> None:
         read_source("vid", [str(tmp_path)])
 
 
+GOOD = xml((BOX, 0, False))
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (GOOD.replace("<xmax>67</xmax>", ""), "object has no bndbox/xmax"),
+        (GOOD.replace("<xmax>67</xmax>", "<xmax></xmax>"), "bndbox/xmax is '', not a number of pixels"),
+        (GOOD.replace("<xmax>67</xmax>", "<xmax>1_0</xmax>"), "bndbox/xmax is '1_0', not a number of pixels"),
+        (GOOD.replace("<xmax>67</xmax>", "<xmax>nan</xmax>"), "bndbox/xmax is 'nan', not a number of pixels"),
+        (GOOD.replace("<xmax>67</xmax>", "<xmax>1e99</xmax>"), "bndbox/xmax is '1e99', not a number of pixels"),
+        (GOOD.replace("size", "shape"), "annotation has no size/width"),
+        (GOOD.replace("<width>160", "<width>0"), "its size is 0 x 120 pixels"),
+        (GOOD.replace("<width>160", "<width>99999999"), "its size is 1e+08 x 120 pixels"),
+        ("", "is empty"),
+        ("not xml", "is not an annotation: syntax error"),
+        ('<!DOCTYPE a [<!ENTITY x "y">]>' + GOOD, "it declares entities"),
+        ('<!DOCTYPE a [<!ENTITY x SYSTEM "file:///etc/passwd">]><annotation>&x;</annotation>', "it declares entities"),
+        ("<annotation>&x;</annotation>", "undefined entity"),
+    ],
+)
+def test_what_is_wrong_in_an_annotation_is_named(text: str, says: str, tmp_path: Path) -> None:
+    write_vid(tmp_path)
+    (video,) = (tmp_path / "Annotations/VID/train").glob("*/*")
+    (video / "000002.xml").write_text(text)
+    with pytest.raises(DataError, match=f"video0/000002.xml .*{re.escape(says)}"):
+        read_source("vid", [str(tmp_path)])
+
+
+def test_a_file_of_vid_is_called_by_its_frame(tmp_path: Path) -> None:
+    write_vid(tmp_path)
+    (video,) = (tmp_path / "Annotations/VID/train").glob("*/*")
+    (video / "._000001.xml").write_text("what some systems leave behind")
+    assert len(read_source("vid", [str(tmp_path)]).tracks) == 2
+    for name in ("one.xml", "9999999999999999999999.xml"):
+        (video / name).write_text(GOOD)
+        with pytest.raises(DataError, match=f"video0/{name} is not called by the number of its frame"):
+            read_source("vid", [str(tmp_path)])
+        (video / name).unlink()
+
+
+def test_a_track_of_vid_has_the_frames_that_have_a_file(tmp_path: Path) -> None:
+    """A number far away takes no memory for the frames between."""
+    write_vid(tmp_path)
+    (video,) = (tmp_path / "Annotations/VID/train").glob("*/*")
+    (video / "999999999.xml").write_text(GOOD)
+    place = tmp_path / "Data/VID/train" / video.parent.name / "video0"
+    (place / "999999999.JPEG").write_bytes((place / "000004.JPEG").read_bytes())
+    disc = read_source("vid", [str(tmp_path)]).tracks[0]
+    assert [Path(disc.frames[number].path).stem for number in range(len(disc))] == [
+        "000001",
+        "000002",
+        "000003",
+        "000004",
+        "999999999",
+    ]
+
+
 def write_det(root: Path) -> Path:
     """Two pictures of the training set, one of them without objects."""
     for folder, name in (("ILSVRC2013_train/n01440764", "a_1"), ("ILSVRC2014_train_0000", "b_2")):
@@ -117,7 +176,7 @@ def test_coco_is_stills_with_masks_and_without_crowds(tmp_path: Path, capsys: py
     write_coco(tmp_path)
     source = read_source("coco", [str(tmp_path)])
     one, two = source.stills
-    assert source.dropped == {"outside the picture": 1}
+    assert source.dropped == {"outside the picture": 1, "crowd": 1, "pictures without annotations": 1}
     assert len(one.boxes) == 2
     shot = one.shot(1)
     assert shot.box == BOX
@@ -140,6 +199,6 @@ def test_a_half_copied_coco_is_named(tmp_path: Path) -> None:
 
 
 def test_coco_without_pycocotools_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "pycocotools.coco", None)
+    monkeypatch.setitem(sys.modules, "pycocotools.mask", None)
     with pytest.raises(DataError, match=r"pip install 'lockon\[coco\]'"):
         read_source("coco", [str(tmp_path)])

@@ -115,6 +115,50 @@ def test_a_half_copied_got10k_is_named_video_by_video(tmp_path: Path) -> None:
             read_source("got10k", [str(tmp_path)])
 
 
+def test_a_video_is_chosen_once_and_by_its_name(tmp_path: Path) -> None:
+    names = write_got10k(tmp_path)
+    mine = tmp_path / "mine.txt"
+    for text, says in [
+        (f"0\n{names[0]}\n", f"names {names[0]} twice, once by its number"),
+        ("0\n0\n", "mine.txt, line 2: 0 is in line 1 already"),
+        ("../val\n", "mine.txt, line 1: '../val' is a path, not a name"),
+        ("9" * 5000 + "\n", "mine.txt, line 1: .* is too long"),
+    ]:
+        mine.write_text(text)
+        with pytest.raises(DataError, match=says):
+            read_source(f"got10k:{mine}", [str(tmp_path)])
+    (tmp_path / "train/list.txt").write_text(f"{tmp_path}\n")
+    with pytest.raises(DataError, match=r"train/list.txt, line 1: .* is a path, not a name"):
+        read_source("got10k", [str(tmp_path)])
+
+
+def test_names_of_videos_may_have_blanks(tmp_path: Path) -> None:
+    (name,) = write_got10k(tmp_path, 1)
+    (tmp_path / "train" / name).rename(tmp_path / "train/my cat")
+    (tmp_path / "train/list.txt").write_text("my cat\n")
+    assert len(read_source("got10k", [str(tmp_path)]).tracks) == 1
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"), [("5,5,-3,3", "negative size"), ("0,0,0,0", "empty"), ("nan,nan,nan,nan", "not finite")]
+)
+def test_boxes_that_are_left_out_are_counted_by_reason(tmp_path: Path, row: str, reason: str) -> None:
+    write_trackingnet(tmp_path, 0)
+    file = tmp_path / "TRAIN_0/anno/video0_0.txt"
+    file.write_text("\n".join([*file.read_text().splitlines()[:-1], row]))
+    source = read_source("trackingnet:0", [str(tmp_path)])
+    assert str(source) == f"trackingnet: 1 tracks, 1 boxes left out ({reason})"
+    assert source.tracks[0].visible.tolist() == [True, True, False]
+
+
+def test_an_infinite_box_is_named_with_its_line(tmp_path: Path) -> None:
+    write_trackingnet(tmp_path, 0)
+    file = tmp_path / "TRAIN_0/anno/video0_0.txt"
+    file.write_text("1,2,3,4\ninf,2,3,4\n1,2,3,4\n")
+    with pytest.raises(DataError, match=r"anno/video0_0.txt, line 2: inf,2,3,4 is no box"):
+        read_source("trackingnet:0", [str(tmp_path)])
+
+
 def test_lasot_hides_what_is_occluded_or_out_of_view(tmp_path: Path) -> None:
     write_lasot(tmp_path)
     (track,) = read_source("lasot", [str(tmp_path)]).tracks
@@ -142,7 +186,7 @@ def test_trackingnet_reads_the_chunks_that_are_asked_for(tmp_path: Path) -> None
     assert tracks[1].shot(2).box == scenes.picture(2)[1]
     with pytest.raises(DataError, match=r"no TRAIN_1/anno in"):
         read_source("trackingnet", [str(tmp_path)])
-    for bad in ("12", "a", "3-1", "0,0"):
+    for bad in ("12", "a", "3-1", "0,0", "0-99999999999999", "-1", "1_0"):
         with pytest.raises(DataError, match="cannot read the chunks"):
             read_source(f"trackingnet:{bad}", [str(tmp_path)])
 

@@ -110,8 +110,92 @@ def test_a_half_copied_youtube_vos_is_named_video_by_video(tmp_path: Path) -> No
     with pytest.raises(DataError, match=r"1 of 1 sequences .*Annotations/0a/00010.png is annotated but missing"):
         read_source("youtube-vos", [str(tmp_path)])
     (tmp_path / "train/meta.json").write_text('{"videos": {"0a"')
-    with pytest.raises(DataError, match=r"meta.json cannot be read, perhaps half copied"):
+    with pytest.raises(DataError, match=r"train/meta.json is not JSON, perhaps half copied"):
         read_source("youtube-vos", [str(tmp_path)])
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ([], r"train/meta.json: the content is a list, not an object with fields"),
+        ({}, r"train/meta.json: videos is null, not an object with fields"),
+        ({"videos": []}, r"videos is a list, not an object"),
+        ({"videos": {"0a": []}}, r"video 0a is a list, not an object"),
+        ({"videos": {"0a": {"expressions": {}}}}, r"objects of video 0a is null, not an object"),
+        ({"videos": {"0a": {"objects": {"1": {}}}}}, r"video 0a, object 1: frames is null, not a list"),
+        ({"videos": {"0a": {"objects": {"1": None}}}}, r"video 0a, object 1: it is null, not an object"),
+        ({"videos": {"0a": {"objects": {"one": {"frames": ["00000"]}}}}}, r"'one' is no object's number from 1 to 255"),
+        ({"videos": {"0a": {"objects": {"256": {"frames": ["00000"]}}}}}, r"'256' is no object's number from 1 to 255"),
+        (
+            {"videos": {"0a": {"objects": {"1": {"frames": [0]}}}}},
+            r"video 0a, object 1: frames has '0'; expected numbers",
+        ),
+        ({"videos": {"0a": {"objects": {"1": {"frames": ["9" * 30]}}}}}, r"video 0a, object 1: frames has '99999999"),
+        ({"videos": {"0a": {"objects": {"1": {"frames": ["-1"]}}}}}, r"video 0a, object 1: frames has '-1'"),
+        (
+            {"videos": {"../0a": {"objects": {"1": {"frames": ["00000"]}}}}},
+            r"train/meta.json, videos: '../0a' is a path",
+        ),
+    ],
+)
+def test_what_is_wrong_in_meta_json_is_named(content: object, says: str, tmp_path: Path) -> None:
+    (write_vos(tmp_path) / "train/meta.json").write_text(json.dumps(content))
+    with pytest.raises(DataError, match=says):
+        read_source("youtube-vos", [str(tmp_path)])
+
+
+@pytest.mark.parametrize("objects", [{}, {"1": {"frames": []}}])
+def test_videos_without_objects_are_left_out_and_counted(objects: object, tmp_path: Path) -> None:
+    write_vos(tmp_path)
+    good = json.loads((tmp_path / "train/meta.json").read_text())["videos"]
+    (tmp_path / "train/meta.json").write_text(json.dumps({"videos": {"0b": {"objects": objects}, **good}}))
+    assert str(read_source("youtube-vos", [str(tmp_path)])) == "youtube-vos: 2 tracks, 1 videos without objects"
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        "vid,nan,11,cat,0,present,0.1,0.2,0.1,0.2",
+        "vid,inf,11,cat,0,present,0.1,0.2,0.1,0.2",
+        "vid,1e300,11,cat,0,present,0.1,0.2,0.1,0.2",
+        "vid,0,11,cat,0,present,0.1,nan,0.1,0.2",
+        "vid,0,11,cat,0,here,0.1,0.2,0.1,0.2",
+        "vid,0,11,cat,0,present,0.1,0.2,0.1,",
+        "vid,0,11,cat,0,present,0.1,0.2,0.1,0.2,0.3",
+        f"vid,0,11,{'cat' * 100_000},0,present,0.1,0.2,0.1,0.2",
+    ],
+)
+def test_a_row_of_the_table_that_is_none_is_named(row: str, tmp_path: Path) -> None:
+    write_bb(tmp_path)
+    with (tmp_path / "yt_bb_detection_train.csv").open("a") as table:
+        table.write(f"{row}\n")
+    with pytest.raises(DataError, match=r"line 6 of .* is not a row of 10 columns: video, milliseconds, class"):
+        read_source("youtube-bb", [str(tmp_path)])
+
+
+def test_a_table_may_have_a_mark_of_its_bytes_order_and_blank_lines(tmp_path: Path) -> None:
+    write_bb(tmp_path)
+    table = tmp_path / "yt_bb_detection_train.csv"
+    table.write_bytes(b"\xef\xbb\xbf" + table.read_bytes().replace(b"\n", b"\r\n\r\n"))
+    assert len(read_source("youtube-bb", [str(tmp_path)]).tracks) == 1
+    table.write_bytes(table.read_bytes() + b"caf\xe9")
+    with pytest.raises(DataError, match=r"is not UTF-8 text after line"):
+        read_source("youtube-bb", [str(tmp_path)])
+
+
+@pytest.mark.parametrize("row", ["../v,0,11,cat,0", "v,0,../11,cat,0", "v,0,11,cat,a/b"])
+def test_names_in_the_table_stay_names(row: str, tmp_path: Path) -> None:
+    write_bb(tmp_path)
+    (tmp_path / "yt_bb_detection_train.csv").write_text(f"{row},present,0.1,0.2,0.1,0.2\n")
+    with pytest.raises(DataError, match=r"the table: '.*' is a path, not a name"):
+        read_source("youtube-bb", [str(tmp_path)])
+
+
+def test_braces_in_a_name_are_no_pattern(tmp_path: Path) -> None:
+    scenes.write_frames(tmp_path / "yt_bb_detection_train/11", "{{0}}_{}_11_0.jpg", [0])
+    (tmp_path / "yt_bb_detection_train.csv").write_text("{0},0,11,cat,0,present,0.1,0.2,0.1,0.2\n")
+    (track,) = read_source("youtube-bb", [str(tmp_path)]).tracks
+    assert Path(track.frames[0].path).name == "{0}_0_11_0.jpg"
 
 
 def test_a_mask_that_cannot_be_read_or_has_another_size_is_an_error_of_that_picture(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import sys
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -100,6 +101,7 @@ def changed(boxes: Array | None = None, seconds: Array | None = None) -> Results
         (changed(np.array([[10, 20, 30, 40], [np.nan] * 4])), "Test_2: row 2 is not finite"),
         (changed(np.array([[10, 20, 30, 40], [10, 20, np.inf, 40]])), "Test_2: row 2 is not finite"),
         (changed(answer(2, -35.0)), "Test_2: row 2 has a negative size"),
+        (changed(answer(2, 1e300)), "Test_2: row 2 has a number that is no coordinate"),
         (changed(answer(2) + 5), "Test_2: row 1 is 15.125,25.5,35,45, but the given box 10.125,20.5,30,40"),
         (changed(np.stack([answer(2)] * 4)), "Test_2: 4 repetitions, but the server takes 3"),
         (Results("mine", results().boxes), "Test_1: no times; the server wants the seconds of each frame"),
@@ -137,12 +139,42 @@ def test_many_faults_are_counted_and_the_first_are_named(tmp_path: Path) -> None
 
 def test_an_archive_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(OutputError, match=r"file/a.zip: cannot write the archive"):
+    with pytest.raises(OutputError, match=r"file/a.zip: cannot be written"):
         pack("got10k", results(), BENCHMARK, tmp_path / "file" / "a.zip")
-    (tmp_path / "a.zip").mkdir()
-    with pytest.raises(OutputError, match=r"a.zip: cannot write the archive"):
+    assert [file.name for file in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, lambda path: path.write_text("mine"), lambda path: path.symlink_to("a")])
+def test_an_archive_is_not_written_over_anything(tmp_path: Path, make: Callable[[Path], object]) -> None:
+    make(tmp_path / "a.zip")
+    before = (tmp_path / "a.zip").lstat()
+    with pytest.raises(OutputError, match=r"a.zip: is there already and is not written over"):
+        pack("got10k", Results("mine", {}), BENCHMARK, tmp_path / "a.zip")  # before the results are looked through
+    assert [file.name for file in tmp_path.iterdir()] == ["a.zip"]
+    assert (tmp_path / "a.zip").lstat() == before
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a file that is always full")
+def test_a_full_disk_leaves_no_archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        with Path("/dev/full").open("wb", buffering=0) as file:
+            file.write(b"x")
+
+    monkeypatch.setattr(zipfile.ZipFile, "writestr", full)
+    with pytest.raises(OutputError, match=r"a.zip: cannot be written: No space left on device"):
         pack("got10k", results(), BENCHMARK, tmp_path / "a.zip")
-    assert {file.name for file in tmp_path.iterdir()} == {"file", "a.zip"}
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["../../x", "/tmp/x", "a/b", "a\\b", "..", "C:x", "a\nb", ""])
+def test_no_path_becomes_a_member_of_an_archive(tmp_path: Path, name: str) -> None:
+    boxes = {name: answer(3)}
+    seconds = {name: np.ones(3)}
+    strange = Benchmark("mini", (name,), lambda _: Sequence(name, (Path("1.jpg"),) * 3, GIVEN))
+    for server in ("got10k", "trackingnet"):
+        with pytest.raises(DataError, match="mini, in the archive"):
+            pack(server, Results("mine", boxes, seconds), strange, tmp_path / "a.zip")
+    assert not list(tmp_path.iterdir())
 
 
 # VOT: the toolkit packs, here one that says what it is asked for
@@ -150,8 +182,13 @@ def test_an_archive_that_cannot_be_written(tmp_path: Path) -> None:
 TOOLKIT = """
 import sys, zipfile
 workspace, tracker = sys.argv[3:]
-if tracker == "unfinished":
-    print("Results are not complete for experiment baseline, sequence ants1")
+if tracker == "slow":
+    sys.stdin.read()  # which would be for ever at a terminal
+    print("asked")
+    import time
+    time.sleep(600)
+elif tracker == "unfinished":
+    print("\\x1b[31mResults are not complete for experiment baseline, sequence ants1")
 else:
     with zipfile.ZipFile(f"{workspace}/{tracker}_2026.zip", "w") as archive:
         archive.writestr("manifest.yml", " ".join(sys.argv[1:3]))
@@ -185,13 +222,41 @@ def test_the_toolkit_s_complaint_is_passed_on(workspace: Path, tmp_path: Path) -
         pack_vot(workspace, "unfinished", tmp_path / "vot.zip")
 
 
+def test_the_toolkit_is_not_waited_for_for_ever(workspace: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"work: the VOT toolkit did not end in 0.5 seconds"):
+        pack_vot(workspace, "slow", tmp_path / "vot.zip", patience=0.5)
+    assert not (tmp_path / "vot.zip").exists()
+
+
+def test_the_toolkit_s_archive_replaces_nothing(workspace: Path, tmp_path: Path) -> None:
+    (tmp_path / "vot.zip").write_text("mine")
+    with pytest.raises(OutputError, match=r"vot.zip: is there already and is not written over"):
+        pack_vot(workspace, "stark-tiny", tmp_path / "vot.zip")
+    assert (tmp_path / "vot.zip").read_text() == "mine"
+    assert not list(workspace.glob("*.zip"))
+
+
+def test_a_module_vot_in_the_current_folder_is_not_taken_for_the_toolkit(
+    workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "vot.py").write_text("raise SystemExit('another vot')")
+    monkeypatch.chdir(tmp_path)
+    assert content(pack_vot(workspace, "stark-tiny", tmp_path / "out.zip")) == {"manifest.yml": "pack --workspace"}
+
+
+@pytest.mark.parametrize("tracker", ["--help", "a/b", "..", ""])
+def test_what_is_no_tracker_s_name_is_not_handed_to_the_toolkit(workspace: Path, tmp_path: Path, tracker: str) -> None:
+    with pytest.raises(DataError, match="names no tracker of the VOT toolkit"):
+        pack_vot(workspace, tracker, tmp_path / "vot.zip")
+
+
 def test_a_folder_that_is_no_workspace(workspace: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"no workspace of the VOT toolkit; expected config\.yaml"):
         pack_vot(tmp_path / "nowhere", "stark-tiny", tmp_path / "vot.zip")
 
 
 def test_without_the_toolkit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lockon.evaluation.submit.find_spec", lambda name: None)
+    monkeypatch.setattr("lockon.evaluation.workspace.find_spec", lambda name: None)
     with pytest.raises(DataError, match=r"not installed: pip install 'lockon\[vot\]'"):
         pack_vot(tmp_path, "stark-tiny", tmp_path / "vot.zip")
 

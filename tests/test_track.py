@@ -3,11 +3,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 import lockon
 from lockon.errors import FrameError, OutputError
-from lockon.track import TrackWriter, fastest_threads, follow
+from lockon.track import TrackWriter, follow
 from lockon.tracker import Result, Tracker
 from lockon.video import Frame, open_frames
 from tests import scenes
@@ -67,14 +66,6 @@ def test_the_files_hold_what_was_tracked(tmp_path: Path, tracker: Tracker) -> No
     changed = np.abs(shown[0].image.astype(int) - tracked[0].frame.image).max(-1) > 60
     assert changed.any()  # the box is drawn
     assert np.argwhere(changed).min() > 12  # and nothing else
-
-
-def test_choosing_the_threads_leaves_torch_and_the_track_as_they_were(tracker: Tracker) -> None:
-    tracker.init(scenes.picture()[0], scenes.picture()[1])
-    states, threads = list(tracker.states), torch.get_num_threads()
-    assert fastest_threads(tracker) in (1, threads)
-    assert torch.get_num_threads() == threads
-    assert all(a is b for a, b in zip(tracker.states, states, strict=True))
 
 
 def test_several_targets_get_a_boxes_file_each(tmp_path: Path, tracker: Tracker) -> None:

@@ -124,8 +124,13 @@ def test_reading_supervised_runs(tmp_path: Path) -> None:
     for number in (2, 1):
         write_regions(tmp_path / "a" / f"a_{number:03d}.txt", [*run, *[NOTHING] * number])
     (tmp_path / "a" / "a_001_time.value").write_text("0.1\n")
-    write_regions(tmp_path / "a" / "a_002.bin", [*run, NOTHING, NOTHING])  # the same run again
-    assert supervised.read_runs(tmp_path, ["a"]) == {"a": [[*run, NOTHING], [*run, NOTHING, NOTHING]]}
+    (tmp_path / "a" / "a_001.txt.bak").write_text("old")
+    write_regions(tmp_path / "a" / "a_003.bin", [*run, NOTHING, NOTHING])
+    both = {"a": [[*run, NOTHING], [*run, NOTHING, NOTHING], [*run, NOTHING, NOTHING]]}
+    assert supervised.read_runs(tmp_path, ["a"]) == both
+    write_regions(tmp_path / "a" / "a_002.bin", [*run, NOTHING, NOTHING])
+    with pytest.raises(DataError, match=r"a_002.txt and a_002.bin are of one run, and one alone can count"):
+        supervised.read_runs(tmp_path, ["a"])
     with pytest.raises(DataError, match=r"b: no runs; expected b_001.txt"):
         supervised.read_runs(tmp_path, ["b"])
 
@@ -229,7 +234,7 @@ def test_runs_from_anchors_are_complete() -> None:
 
 def test_reading_runs_from_anchors(tmp_path: Path) -> None:
     write_regions(tmp_path / "a" / "a_00000000.txt", [STARTED, HIT])
-    with pytest.raises(DataError, match=r"a_00000030.txt: cannot be read"):
+    with pytest.raises(DataError, match=r"a_00000030.txt is missing"):
         multistart.read_runs(tmp_path, [anchored()])
     write_regions(tmp_path / "a" / "a_00000030.bin", [STARTED, HALF])
     assert multistart.read_runs(tmp_path, [anchored()]) == {"a": {0: [STARTED, HIT], 30: [STARTED, HALF]}}
@@ -288,6 +293,39 @@ def test_reading_longterm_runs(tmp_path: Path) -> None:
     values.write_text("\nhigh\n")
     with pytest.raises(DataError, match=r"a_001_confidence.value, line 2: 'high' is not a number"):
         longterm.read_runs(tmp_path, ["a"])
+    for none in ("nan", "1_0", "0.5,0.5"):
+        values.write_text(f"\n{none}\n")
+        with pytest.raises(DataError, match=rf"a_001_confidence.value, line 2: '{none}' is not a number"):
+            longterm.read_runs(tmp_path, ["a"])
+    values.write_bytes(b"\xef\xbb\xbf\r\n0.5\r\n")  # as an editor on Windows saves it
+    np.testing.assert_array_equal(longterm.read_runs(tmp_path, ["a"])["a"].confidence, [np.nan, 0.5])
     values.unlink()
-    with pytest.raises(DataError, match=r"a_001_confidence.value: cannot be read"):
+    with pytest.raises(DataError, match=r"a_001_confidence.value is missing"):
         longterm.read_runs(tmp_path, ["a"])
+
+
+@pytest.mark.parametrize("name", ["../a", "/a", "a/b", "..", "a\nb"])
+def test_a_name_that_is_a_path_is_not_read_from(tmp_path: Path, name: str) -> None:
+    write_regions(tmp_path / "a" / "a_001.txt", [STARTED])
+    strange = replace(anchored(), name=name)
+    for read in (
+        lambda: supervised.read_runs(tmp_path / "b", [name]),
+        lambda: longterm.read_runs(tmp_path / "b", [name]),
+        lambda: multistart.read_runs(tmp_path / "b", [strange]),
+    ):
+        with pytest.raises(DataError, match=r"results in .*(is a path|is no name|characters that no name has)"):
+            read()
+
+
+def test_a_name_with_wildcards_is_a_name(tmp_path: Path) -> None:
+    write_regions(tmp_path / "[a]*" / "[a]*_001.txt", [STARTED])
+    write_regions(tmp_path / "[a]*" / "ab_002.txt", [HIT])
+    assert supervised.read_runs(tmp_path, ["[a]*"]) == {"[a]*": [[STARTED]]}
+
+
+@pytest.mark.parametrize("toolkit", ["pysot", "vot"])
+def test_infinite_confidence_is_above_any_other(toolkit: Toolkit) -> None:
+    sure = longterm.LongtermRun([STARTED, *[HIT] * 9], np.array([np.nan, np.inf, *[0.5] * 7, -np.inf]))
+    found = longterm.score([sequence(10)], {"a": sure}, toolkit)
+    assert found.recall_curve[0] == 0.1  # at a threshold of infinity
+    assert found.precision_curve[0] == 1

@@ -22,7 +22,7 @@ from rich.table import Table
 from lockon import __version__, cli_eval, cli_report, cli_vot
 from lockon.annotations import read_text
 from lockon.boxes import Box, check_box, parse_box
-from lockon.errors import BoxError, DataError, LockonError, ModelError
+from lockon.errors import BoxError, DataError, LockonError, ModelError, SourceError
 from lockon.models import MODELS
 from lockon.registry import DEFAULT, closest, find_device, list_models
 from lockon.registry import average as average_weights
@@ -102,6 +102,9 @@ def track(
     threads: ThreadsOption = None,
     every_frame_image: Annotated[bool, typer.Option(help="Also write every drawn frame as a JPEG.")] = False,
     video: Annotated[bool, typer.Option("--video/--no-video", help="Write the drawn video.")] = True,
+    levels: Annotated[
+        str | None, typer.Option(help="LOW,HIGH: grey values that become black and white, in pictures of over 8 bits.")
+    ] = None,
     benchmark: BenchmarkOption = None,
     quiet: QuietOption = False,
 ) -> None:
@@ -113,7 +116,7 @@ def track(
     engine = load_tracker(tracker, weights, device, threads, benchmark)
     place = source if "://" in source else Path(source).absolute()
     inputs = [path for path in (source, box_file, weights) if path is not None]
-    with open_frames(source, start, end) as frames:
+    with open_frames(source, start, end, None if levels is None else parse_levels(levels)) as frames:
         outputs = Wanted(out, f"track {place}", inputs, every_frame_image, video)
         run_track(frames, boxes, engine, outputs, quiet)
 
@@ -178,6 +181,8 @@ def convert(
     renamed = sum(MODELS[tracker].official_name(name) != name for name in found.tensors)
     numbers = sum(tensor.numel() for tensor in found.tensors.values())
     say(f"{len(found.tensors)} tensors read, {renamed} of them renamed: {numbers / 1e6:.1f} M numbers")
+    for note in found.notes:
+        say(note)
     if found.ignored:
         say(f"left out: {', '.join(found.ignored)}")
     if found.foreign:
@@ -281,6 +286,19 @@ def read_boxes(texts: list[str], file: Path | None) -> list[Box]:
     return boxes
 
 
+def parse_levels(text: str) -> tuple[float, float]:
+    """Reads the two numbers of ``--levels``.
+
+    Raises:
+        SourceError: not two numbers.
+    """
+    try:
+        low, high = (float(part) for part in text.replace(",", " ").split())
+    except ValueError:
+        raise SourceError(f"--levels {text[:40]!r} is not LOW,HIGH, such as 7300,8000") from None
+    return low, high
+
+
 @dataclass
 class Stats:
     """Counts of a run and its times, of these the last few thousand: a stream may go on for ever."""
@@ -351,6 +369,7 @@ def run_track(frames: FrameSource, boxes: list[Box], tracker: Tracker, wanted: W
             wanted.video,
             maker=wanted.maker,
             inputs=wanted.inputs,
+            pixel_aspect=frames.pixel_aspect,
         ) as writer,
         progress_bar(quiet) as bar,
         read_ahead(frames) as rest,

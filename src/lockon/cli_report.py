@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +14,7 @@ from lockon.errors import DataError
 from lockon.evaluation.benchmarks import open_benchmark
 from lockon.evaluation.foreign import Results, distinct, read_results
 from lockon.evaluation.submit import SERVERS, find_faults, pack, pack_vot
+from lockon.files import refuse_existing
 from lockon.registry import closest
 from lockon.terminal import QuietOption, cell, print_table, say, warn
 
@@ -24,6 +26,9 @@ ResultsArgument = Annotated[
 ]
 BenchmarkOption = Annotated[str, typer.Option(help="Name of the benchmark, such as otb2015, or folder.")]
 DataOption = Annotated[Path, typer.Option(help="Folder of the benchmark, as published.")]
+
+
+TOLD = 5  # sequences that are named one by one
 
 
 class Target(StrEnum):
@@ -50,7 +55,7 @@ def report(
     """
     from lockon.evaluation.report import write_report
     from lockon.evaluation.report.comparison import compare
-    from lockon.evaluation.report.experiments import EXPERIMENTS, find_trackers
+    from lockon.evaluation.report.experiments import EXPERIMENTS, find_all_trackers
     from lockon.evaluation.report.tables import toolkit_table
     from lockon.evaluation.report.vot import write_vot_report
 
@@ -58,14 +63,17 @@ def report(
     if opened.toolkit in EXPERIMENTS:
         if toolkit or partial:
             raise DataError(f"{benchmark}: --toolkit and --partial are not for VOT's experiments; leave them out")
-        folders = {name: folder for path in results for name, folder in find_trackers(path, opened).items()}
-        table, paths = write_vot_report(folders, opened, out, worst)
+        table, paths = write_vot_report(find_all_trackers(results, opened), opened, out, worst)
         if not quiet:
             print_scores(table, paths[0])
         return
     found = distinct([result for path in results for result in read_results(path, opened)])
     comparison = compare(found, opened, toolkit or (), partial=partial)
     paths = write_report(comparison, out, worst)
+    for sequence, trackers in islice(comparison.left_out.items(), TOLD):
+        warn(f"warning: {sequence} is not scored, for {', '.join(trackers)} lack it")
+    if len(comparison.left_out) > TOLD:
+        warn(f"warning: and {len(comparison.left_out) - TOLD} more sequences; the page names all")
     if quiet:
         return
     for tracker, result in comparison.results.items():
@@ -85,6 +93,7 @@ def submit(
 
     Example: lockon submit got10k results/got10k/stark-tiny --data GOT-10k --out got10k.zip
     """
+    refuse_existing(out)  # before the work
     if server == Target.vot:
         if tracker is None:
             raise DataError("--tracker is missing: the name of the tracker in the workspace")

@@ -85,6 +85,9 @@ class Patch:
 
 
 BLACK = (0.0, 0.0, 0.0)
+CELLS = 8  # parts along a side of a patch, whose means tell shapes from noise
+NOISE, TRACE = 6.0, 1.0  # grey levels, standard deviation of a blank patch's pixels and of its parts' means
+LARGE = 2048  # pixels: a larger square that has a border is not made, but looked up where it shows the frame
 
 
 def crop(frame: np.ndarray, box: Sequence[float], spec: CropSpec, border: Sequence[float] = BLACK) -> Patch:
@@ -126,13 +129,35 @@ def crop(frame: np.ndarray, box: Sequence[float], spec: CropSpec, border: Sequen
     if left + right >= side or top + bottom >= side:
         empty = np.full((spec.size, spec.size, 3), colour, np.uint8)
         return Patch(empty, np.ones((spec.size, spec.size), bool), window)
-    piece = frame[y1 + top : y1 + side - bottom, x1 + left : x1 + side - right]
+    columns = _Axis(side, spec.size, x1, x1 + left, x1 + side - right)
+    rows = _Axis(side, spec.size, y1, y1 + top, y1 + side - bottom)
+    piece = frame[rows.start : rows.stop, columns.start : columns.stop]
     if not (left or top or right or bottom):
         return Patch(_resize(piece, spec.size), np.zeros((spec.size, spec.size), bool), window)
+    padding = rows.touched()[:, None] | columns.touched()
+    if side > max(LARGE, spec.size):
+        return Patch(_resize_seen(frame, rows, columns, colour), padding, window)
     piece = cv2.copyMakeBorder(piece, top, bottom, left, right, cv2.BORDER_CONSTANT, value=colour)
-    rows = _touched(side, top, bottom, spec.size)
-    columns = _touched(side, left, right, spec.size)
-    return Patch(_resize(piece, spec.size), rows[:, None] | columns[None, :], window)
+    return Patch(_resize(piece, spec.size), padding, window)
+
+
+def is_blank(patch: Patch) -> bool:
+    """Whether what a patch shows of the frame is of one colour but for noise, or nothing at all.
+
+    Noise is what neither spreads the pixels much nor leaves a trace in the means of ``CELLS`` by ``CELLS`` parts: a
+    camera's in the dark, for one. A target that is a few grey levels brighter than all else does leave one.
+    """
+    image = patch.image
+    if patch.padding.any():
+        rows, columns = (np.flatnonzero(~patch.padding.all(axis)) for axis in (1, 0))  # what is seen is a rectangle
+        if not len(rows):
+            return True
+        image = image[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    if cv2.meanStdDev(image)[1].max() >= NOISE:
+        return False
+    height, width = (max(1, round(CELLS * side / patch.window.size)) for side in image.shape[:2])
+    cells = cv2.resize(image.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA)
+    return bool(cv2.meanStdDev(cells)[1].max() < TRACE)
 
 
 def warp_matrix(centre: Sequence[float], side: float, size: int) -> np.ndarray:
@@ -175,12 +200,77 @@ def beyond(matrix: np.ndarray, size: int, shape: Sequence[int]) -> np.ndarray:
     return ((rows < 0) | (rows > shape[0] - 1))[:, None] | (columns < 0) | (columns > shape[1] - 1)
 
 
-def _touched(side: int, before: int, after: int, size: int) -> np.ndarray:
-    """(size,) bool: where bilinear resizing of ``side`` pixels mixes in any of the padding at the two ends."""
-    outside = np.ones((1, side))
-    outside[:, before : side - after] = 0.0
-    touched: np.ndarray = cv2.resize(outside, (size, 1), interpolation=cv2.INTER_LINEAR)[0] != 0
-    return touched
+@dataclass(frozen=True)
+class _Axis:
+    """One side of a square that is resized.
+
+    Attributes:
+        side, size: of the square and of the patch in pixels.
+        corner: the square's first pixel in the frame.
+        start, stop: the part of the frame that the square shows.
+    """
+
+    side: int
+    size: int
+    corner: int
+    start: int
+    stop: int
+
+    def taps(self) -> tuple[np.ndarray, np.ndarray]:
+        """(size,) frame pixels that OpenCV's bilinear resizing begins at, and float32 shares of the ones after them."""
+        step = 1.0 / (self.size / self.side)
+        place = ((np.arange(self.size) + 0.5) * step - 0.5).astype(np.float32)
+        first = np.floor(place)
+        share = np.where((first < 0) | (first >= self.side - 1), np.float32(0), place - first)
+        return first.clip(0, self.side - 1).astype(np.int64) + self.corner, share
+
+    def inside(self, pixels: np.ndarray) -> np.ndarray:
+        """Which frame pixels the square shows."""
+        return (pixels >= self.start) & (pixels < self.stop)
+
+    def touched(self) -> np.ndarray:
+        """(size,) bool: where any of what lies outside the frame is mixed in."""
+        first, share = self.taps()
+        return ~self.inside(first) | ((share > 0) & ~self.inside(first + 1))
+
+
+def _resize_seen(frame: np.ndarray, rows: _Axis, columns: _Axis, colour: Sequence[int]) -> np.ndarray:
+    """What ``_resize`` makes of a square with the frame in it, at a cost that does not grow with the square.
+
+    OpenCV's arithmetic, to the bit: shares are 2048ths, and rows lose four bits before they are mixed.
+
+    Args:
+        rows, columns: of a square that is larger than the patch.
+        colour: RGB outside the frame.
+
+    Returns:
+        (size, size, 3) uint8.
+    """
+    image = np.full((rows.size, columns.size, 3), colour, np.uint8)
+    (ys, down, upper, lower), (xs, across, left, right) = _seen(rows), _seen(columns)
+    pixels = frame[np.ix_(ys.clip(0, len(frame) - 1), xs.clip(0, frame.shape[1] - 1))].astype(np.int32)
+    pixels[~rows.inside(ys)] = colour
+    pixels[:, ~columns.inside(xs)] = colour
+    left, right, upper, lower = left[:, None], right[:, None], upper[:, None, None], lower[:, None, None]
+    mixed = (pixels[:, : len(left)] * left + pixels[:, len(left) :] * right) >> 4
+    mixed = ((mixed[: len(upper)] * upper) >> 16) + ((mixed[len(upper) :] * lower) >> 16)
+    image[down, across] = (mixed + 2) >> 2
+    return image
+
+
+def _seen(axis: _Axis) -> tuple[np.ndarray, slice, np.ndarray, np.ndarray]:
+    """The pixels of a patch's side that show anything of the frame, N of them.
+
+    Returns:
+        (2 N,) frame pixels, all first ones before all second ones; the place in the patch; (N,) shares of the first
+        and of the second in 2048ths.
+    """
+    first, share = axis.taps()
+    seen = np.flatnonzero(axis.inside(first) | axis.inside(first + 1))
+    part = slice(seen[0], seen[-1] + 1) if len(seen) else slice(0, 0)
+    first, share = first[part], share[part]
+    before, after = (np.rint(part * np.float32(2048)).astype(np.int32) for part in (1 - share, share))
+    return np.concatenate([first, first + 1]), part, before, after
 
 
 def _resize(image: np.ndarray, size: int) -> np.ndarray:

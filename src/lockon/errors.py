@@ -60,6 +60,10 @@ class BoxError(LockonError, ValueError):
     """A box is not one: wrong shape, not finite, no area, or outside the frame."""
 
 
+class StateError(LockonError, ValueError):
+    """What was put into a tracker is not the state of a target, or is one of another model."""
+
+
 class ModelError(LockonError):
     """A model cannot be had: unknown name, wrong or corrupt weights, device absent."""
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
@@ -138,8 +138,8 @@ class Outputs:
     """The files that one run makes in a folder, claimed for it alone: a context manager.
 
     ``folder/.lockon/NAME.json`` notes what the run was and which files it made. A later run of the same ``maker`` may
-    replace these, as long as nobody has changed them since. Any other file in the way is an error before anything is
-    written.
+    replace these, as long as nobody has changed them since; they stay until it does. Any other file in the way is an
+    error before anything is written.
 
     Raises:
         OutputError: the folder cannot be written, a name in it is taken, or another run writes the same at the moment.
@@ -157,6 +157,7 @@ class Outputs:
         self._inputs = [Path(path) for path in inputs]
         self._record: IO[str] | None = None
         self._made: dict[str, list[int] | None] = {}
+        self._old: dict[str, list[int]] = {}  # files of an earlier run that are there still
         self._refuse_inputs()
         try:
             (folder / RECORDS).mkdir(parents=True, exist_ok=True)
@@ -188,6 +189,7 @@ class Outputs:
         """
         path = self.path(file)
         try:
+            self._remove_own(path)
             handle = path.open("xb")
             self._made[file] = [os.fstat(handle.fileno()).st_ino]
             self._note()
@@ -197,12 +199,45 @@ class Outputs:
             raise OutputError(f"{path}: cannot write results: {why(error)}") from None
         return handle
 
+    def write_all(self, contents: Mapping[str, bytes]) -> None:
+        """Writes files by claimed name, all of them or, on a full disk, none; what an earlier run made more goes.
+
+        Raises:
+            OutputError: they cannot be written; the earlier run's are there still.
+        """
+        path, parts = self.folder, dict[str, str]()
+        try:
+            for file, content in contents.items():
+                path = self.path(file)
+                with tempfile.NamedTemporaryFile(dir=self.folder, prefix=".", suffix=".part", delete=False) as part:
+                    parts[file] = part.name
+                    part.write(content)
+                os.chmod(part.name, MODE)
+            for file in self.files:
+                path = self.path(file)
+                self._remove_own(path)
+                if file in parts:
+                    _move(Path(parts[file]), path, replace=False)
+                    del parts[file]
+                    self._made[file] = _identity(path)
+        except OSError as error:
+            raise OutputError(f"{path}: cannot be written: {why(error)}") from None
+        finally:
+            for name in parts.values():
+                with suppress(OSError):
+                    os.unlink(name)
+
+    def _remove_own(self, path: Path) -> None:
+        """Removes what an earlier run made there, unless it was changed meanwhile."""
+        if path.name in self._old and _identity(path) == self._old.pop(path.name):
+            path.unlink()
+
     def close(self) -> None:
         """Notes the files as they are now and gives the names free; may be called twice."""
         if self._record is None:
             return
         for file in self._made:
-            self._made[file] = _identity(self.folder / file)
+            self._made[file] = self._old.get(file) or _identity(self.folder / file)
         with suppress(OutputError):  # a full disk: the files are there all the same
             self._note()
         self._record.close()
@@ -226,13 +261,10 @@ class Outputs:
                 f"{taken[0]}: is there already and was not made by this command from this source; "
                 "move it away or give another --out"
             )
-        self._made = dict.fromkeys(self.files)
+        there = {file: _identity(self.folder / file) for file in self.files}
+        self._old = {file: found for file, found in there.items() if found is not None}
+        self._made = {file: self._old.get(file) for file in self.files}
         self._note()
-        for path in (self.folder / file for file in self.files):
-            try:
-                path.unlink(missing_ok=True)
-            except OSError as error:
-                raise OutputError(f"{path}: cannot be replaced: {why(error)}") from None
 
     def _known(self) -> dict[str, Any]:
         """What an earlier run of the same maker noted."""
@@ -254,6 +286,15 @@ class Outputs:
             self._record.flush()
         except OSError as error:
             raise OutputError(f"{self.folder}: cannot write results here: {why(error)}") from None
+
+
+def made_by_another(folder: Path, name: str, maker: str) -> bool:
+    """Whether files that a run of another ``maker`` made under a name are still in a folder."""
+    try:
+        told = json.loads((folder / RECORDS / f"{name}.json").read_text(encoding="utf-8"))
+        return bool(told["maker"] != maker) and any(os.path.lexists(folder / file) for file in told["files"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return False
 
 
 def _identity(path: Path) -> list[int] | None:

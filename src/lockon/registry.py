@@ -202,7 +202,7 @@ def load(
     """
     place = find_device(device)
     settings = {} if benchmark is None else benchmark_settings(name, benchmark)
-    return Tracker(create_model(name, pretrained=True, weights=weights, settings=settings), place)
+    return Tracker(create_model(name, pretrained=True, weights=weights, settings=settings), place, name)
 
 
 def shipped_weights(name: str) -> Path:

@@ -8,22 +8,25 @@ import math
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 from fractions import Fraction
+from itertools import chain, count
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self, TextIO
 
 import cv2
 import numpy as np
-import torch
 
 from lockon.boxes import Box
 from lockon.drawing import draw_results
 from lockon.errors import OutputError, masked, printable
-from lockon.files import Outputs, why
+from lockon.files import Outputs, made_by_another, why
 from lockon.registry import DEFAULT, load
+from lockon.threads import check_threads, set_threads
 from lockon.tracker import Boxes, Result, Tracker
 from lockon.video import Frame, VideoWriter, open_frames, read_ahead
+from lockon.video.writer import video_size
 
 
 class Tracked(NamedTuple):
@@ -45,6 +48,7 @@ def track(
     benchmark: str | None = None,
     start: int = 0,
     end: int | None = None,
+    levels: tuple[float, float] | None = None,
 ) -> Iterator[Result | list[Result]]:
     """Follows one or several targets through a video.
 
@@ -54,9 +58,11 @@ def track(
         tracker: a model's name, or a tracker made by ``lockon.load``.
         weights, device, benchmark: as in ``lockon.load``.
         start, end: first frame, and the frame to stop before.
+        levels: grey values that become black and white, for pictures of more than 8 bits.
 
     Yields:
-        A result per frame, from the first (the given box) on; lists where several boxes were given.
+        A result per frame, from the first (the given box) on; lists where several boxes were given. Its ``fault`` says
+        why the frame may not show what was recorded.
 
     Raises:
         LockonError: a source, box, model or device that cannot be used. A video that breaks off raises after the
@@ -67,10 +73,17 @@ def track(
         ...     print(result.box, result.score, result.found)
     """
     engine = load(tracker, weights, device, benchmark) if isinstance(tracker, str) else tracker
-    with open_frames(source, start, end) as opened, read_ahead(opened) as frames:
-        yield engine.init(next(frames).image, box)
+    with open_frames(source, start, end, levels) as opened, read_ahead(opened) as frames:
+        first = next(frames)
+        yield _with_fault(engine.init(first.image, box), first.fault)
         for frame in frames:
-            yield engine.update(frame.image)
+            yield _with_fault(engine.update(frame.image), frame.fault)
+
+
+def _with_fault(found: Result | list[Result], fault: str) -> Result | list[Result]:
+    if not fault:
+        return found
+    return [replace(r, fault=fault) for r in found] if isinstance(found, list) else replace(found, fault=fault)
 
 
 def follow(frames: Iterable[Frame], boxes: Sequence[Box], tracker: Tracker) -> Iterator[Tracked]:
@@ -92,32 +105,12 @@ def follow(frames: Iterable[Frame], boxes: Sequence[Box], tracker: Tracker) -> I
 def load_tracker(
     name: str, weights: Path | None, device: str, threads: int | None, benchmark: str | None = None
 ) -> Tracker:
-    """A tracker (``registry.load``), and PyTorch's threads as asked for or as they are fastest."""
+    """A tracker (``registry.load``), and PyTorch's threads: as many as asked for, or as usual (``threads``)."""
+    wanted = None if threads is None else check_threads(threads)
     tracker = load(name, weights, device, benchmark)
     if tracker.device.type == "cpu":
-        torch.set_num_threads(threads or fastest_threads(tracker))
+        set_threads(wanted, tracker.model)
     return tracker
-
-
-def fastest_threads(tracker: Tracker) -> int:
-    """All of PyTorch's threads if they run this tracker's network clearly faster, else one.
-
-    Small networks gain little from a second thread, and PyTorch's threads wait for each other at every layer: beside
-    another busy process two of them can be many times slower than one. Leaves the number of threads as it was.
-    """
-    before = torch.get_num_threads()
-    probe, frame = Tracker(tracker.model, tracker.device), np.zeros((64, 64, 3), np.uint8)
-    probe.init(frame, (16, 16, 32, 32))
-    times = {}
-    for threads in {1, before}:
-        torch.set_num_threads(threads)
-        probe.update(frame)
-        start = time.perf_counter()
-        for _ in range(3):
-            probe.update(frame)
-        times[threads] = time.perf_counter() - start
-    torch.set_num_threads(before)
-    return before if times[before] < 0.6 * times[1] else 1  # more threads must earn their risk
 
 
 NAME_BYTES = 200  # of a file's name, before its suffix: file systems take 255 in all
@@ -139,7 +132,10 @@ class TrackWriter:
       source told one, and milliseconds by stage.
     - The folder ``NAME`` has every drawn frame as a JPEG, if ``images`` is true.
 
-    Nothing is written over but what an earlier run with the same ``maker`` made (``files.Outputs``).
+    Frames too large for a video are drawn smaller (``video.writer.video_size``).
+
+    Nothing is written over but what an earlier run with the same ``maker`` made (``files.Outputs``). Where another one
+    made files of that name they are called ``NAME_2``, ``NAME_3``, ...
 
     Args:
         out: the folder, made if need be.
@@ -169,21 +165,22 @@ class TrackWriter:
         inputs: Iterable[str | Path] = (),
         pixel_aspect: Fraction = Fraction(1),
     ) -> None:
-        name = output_name(name)
+        maker = masked(printable(maker))
+        name = _free_name(out, output_name(name), maker)
         texts = [f"{name}.txt"] if targets == 1 else [f"{name}-{n + 1}.txt" for n in range(targets)]
         videos = [f"{name}.mp4"] if video else []
         files = [*videos, *texts, f"{name}.jsonl"]
         self.paths = [out / file for file in files]
         self.folder = out / name if images else None
         with ExitStack() as opened:
-            outputs = opened.enter_context(Outputs(out, name, masked(printable(maker)), files, inputs))
+            outputs = opened.enter_context(Outputs(out, name, maker, files, inputs))
             if self.folder is not None:
                 _claim_folder(self.folder)
             self.files = [opened.enter_context(_text(outputs, file)) for file in files[len(videos) :]]
             self.video = None
             if video:
                 outputs.create(files[0]).close()
-                self.video = opened.enter_context(VideoWriter(self.paths[0], fps))
+                self.video = opened.enter_context(VideoWriter(self.paths[0], fps, pixel_aspect))
             self._opened = opened.pop_all()
 
     def __enter__(self) -> Self:
@@ -206,7 +203,9 @@ class TrackWriter:
     def _write_pictures(self, tracked: Tracked) -> None:
         if self.video is None and self.folder is None:
             return
-        drawn = draw_results(tracked.frame.image, tracked.results)
+        image = tracked.frame.image
+        size = video_size(image.shape[1], image.shape[0])
+        drawn = draw_results(image, tracked.results, size)
         if self.video is not None:
             self.video.write(drawn, tracked.frame.time)
         if self.folder is not None:
@@ -227,6 +226,12 @@ class TrackWriter:
                 row["fault"] = tracked.frame.fault
             row |= {"ms": {stage: round(ms, 2) for stage, ms in times.items()}}
             _write_line(self.files[-1], json.dumps(row, allow_nan=False))
+
+
+def _free_name(out: Path, name: str, maker: str) -> str:
+    """Gives the name, or one with a number behind it where another source's results are called so."""
+    names = chain([name], (f"{name}_{number}" for number in count(2)))
+    return next(each for each in names if not made_by_another(out, each, maker))
 
 
 def _claim_folder(folder: Path) -> None:

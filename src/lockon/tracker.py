@@ -1,15 +1,18 @@
 """The one flow: frame, crop, network, resolve, result; for one target or many.
 
 The network is pure and batched, the state of a target is one explicit value. A model file supplies the network and
-the paper's online rules; this file runs them and knows no paper.
+the paper's online rules; this file runs them and knows no paper. In one thing it departs from all papers: where a patch
+shows nothing, as in a dark moment, the network is not asked, and what is known of the target stays as it was.
 """
 
 from __future__ import annotations
 
+import math
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -17,9 +20,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lockon.boxes import Box, Polygon, check_box
-from lockon.crops import BLACK, CropSpec, Patch, Window, crop, mean_colour
-from lockon.errors import BoxError
+from lockon.boxes import Box, Polygon, as_box, as_boxes, check_box, shortened
+from lockon.crops import BLACK, CropSpec, Patch, Window, crop, is_blank, mean_colour
+from lockon.errors import BoxError, ModelError, StateError
 from lockon.pictures import as_rgb
 
 
@@ -30,9 +33,11 @@ class Result:
     Attributes:
         box: x, y, w, h in frame pixels.
         score: how sure the tracker is, 0 to 1; what it measures is the model's own (see its docstring).
-        found: false where the model takes the target to be out of view; ``box`` is then the last place searched.
+        found: false where the model takes the target to be out of view, and where there is nothing to see; ``box`` is
+            then the last place searched.
         mask: (height, width) bool of the frame's size, from models that segment, else None.
         polygon: the corners x, y of a rotated box in frame pixels, from models that segment, else None.
+        fault: why the frame may not show what was recorded, where its source tells (``lockon.track``); else empty.
         times: milliseconds spent in "crop", "network" and "resolve" for the whole frame (all targets together).
     """
 
@@ -41,20 +46,23 @@ class Result:
     found: bool
     mask: np.ndarray | None = field(default=None, compare=False)
     polygon: Polygon | None = None
+    fault: str = ""
     times: dict[str, float] = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True)
 class State:
-    """Everything that changes per target: nothing else remembers anything.
+    """Everything that changes per target: nothing else remembers anything. It can be pickled.
 
     Attributes:
         box: x, y, w, h in frame pixels: the next frame is searched around it.
-        memory: what the network reads of the target: a named tuple of tensors with a batch dimension of 1.
+        memory: what the network reads of the target: a named tuple of tensors with a batch dimension of 1; None where
+            the first frame showed nothing there, so that the target will not be found.
         frame: frames since the first.
         refresh: the model asks for a new template, cut around ``box`` from the frame just seen.
         border: RGB that crops have outside the frame.
         past: what else the model keeps, for its own rules alone.
+        single: the target came as one box, not in a list, and is answered with a result, not with a list.
     """
 
     box: Box
@@ -63,6 +71,7 @@ class State:
     refresh: bool = False
     border: tuple[float, float, float] = BLACK
     past: tuple[Any, ...] = ()
+    single: bool = False
 
 
 Divisors = Mapping[str, Tensor]
@@ -170,11 +179,17 @@ class PairBatch(NamedTuple):
         return PairBatch(*(x.to(device, non_blocking=True) for x in self))
 
 
-Boxes = Sequence[float] | Sequence[Sequence[float]] | np.ndarray | Tensor
+Boxes = Iterable[Any] | np.ndarray | Tensor
 
 
 class Tracker:
     """Follows one or several targets through frames, with OpenCV's habit: ``init``, then ``update`` per frame.
+
+    Trackers in several threads can share a model; each thread needs a tracker of its own.
+
+    Args:
+        model: the network; it is moved to the device and put into evaluation mode.
+        name: what messages call it.
 
     Example:
         >>> tracker = lockon.load("stark-tiny")
@@ -183,32 +198,57 @@ class Tracker:
         ...     result = tracker.update(frame)
     """
 
-    def __init__(self, model: TrackingModel, device: torch.device | str = "cpu") -> None:
+    def __init__(self, model: TrackingModel, device: torch.device | str = "cpu", name: str = "") -> None:
         self.device = torch.device(device)
         self.model = model.to(self.device).eval()
-        self.states: list[State] = []
-        self._single = False
+        self.name = name or type(model).__name__
+        self._states: list[State] = []
+        self._known: tuple[State, ...] = ()  # those that were checked or are the tracker's own
+
+    @property
+    def states(self) -> list[State]:
+        """One value per target, which is all that the tracker remembers.
+
+        Kept states go on where they were when they are put back, in this tracker or in another of the same model, in
+        this process or in another: with the same results, and as one result or as a list like before.
+
+        Raises:
+            StateError: what is put in are not states, or those of another model.
+        """
+        return self._states
+
+    @states.setter
+    def states(self, states: Iterable[State]) -> None:
+        self._put(self._checked(states))
 
     def init(self, frame: Any, boxes: Boxes) -> Result | list[Result]:
-        """Starts on a frame.
+        """Starts on a frame; where it fails, the tracker is as it was before.
 
         Args:
             frame: (height, width, 3) uint8 RGB array or tensor; grey, 16-bit and alpha images are converted.
-            boxes: one x, y, w, h in pixels, or several: nested sequences, or an array or tensor (4,) or (N, 4).
+            boxes: four numbers x, y, w, h in pixels, or a list of such boxes; as a tuple, an array or tensor (4,) or
+                (N, 4), or whatever else lists them.
 
         Returns:
-            The given box as a result, or a list of them.
+            The given box as a result, or a list of them. Where the frame shows nothing at the box, neither an edge nor
+            a texture, it is not ``found``, and it will not be until the next ``init``.
 
         Raises:
-            BoxError: a box that is not four finite numbers, has no area or lies outside the frame.
+            BoxError: a box that is not four finite numbers, is smaller than a pixel or far larger than the frame, or
+                lies outside of it.
             SourceError: something that is not an image.
+            ModelError: the network answers with something that is no number.
         """
         image = as_rgb(frame)
-        given, self._single = _box_list(boxes)
-        return self._take(self.start([image] * len(given), given))
+        given, single = as_boxes(boxes)
+        advanced = self.start([image] * len(given), given)
+        return self._take([(replace(state, single=single), result) for state, result in advanced])
 
     def update(self, frame: Any) -> Result | list[Result]:
-        """Finds the targets in the next frame, all in one batched forward.
+        """Finds the targets in the next frame, all in one batched forward; where it fails, the tracker is as before.
+
+        A frame may have another size than the one before. Where it shows nothing around a target, as in a dark moment,
+        the target is not found, its score is 0, and its box and all that is known of it are kept.
 
         Returns:
             A result, or a list of them in the order of the boxes given to ``init``.
@@ -216,16 +256,52 @@ class Tracker:
         Raises:
             BoxError: called before ``init``.
             SourceError: something that is not an image.
+            ModelError: the network answers with something that is no number.
+            StateError: ``states`` was changed to something else.
         """
-        if not self.states:
-            raise BoxError("update() was called before init(): give the tracker a first frame and a box")
         image = as_rgb(frame)
-        return self._take(self.step([image] * len(self.states), self.states))
+        states = self._checked(self._states)
+        if not states:
+            raise BoxError("update() was called before init(): give the tracker a first frame and a box")
+        return self._take(self.step([image] * len(states), states))
 
     def _take(self, advanced: Sequence[tuple[State, Result]]) -> Result | list[Result]:
-        self.states = [state for state, _ in advanced]
+        self._put([state for state, _ in advanced])
         results = [result for _, result in advanced]
-        return results[0] if self._single else results
+        return results[0] if self._states[0].single else results
+
+    def _put(self, states: list[State]) -> None:
+        alone = len(states) == 1
+        self._states = [replace(s, single=False) if s.single and not alone else s for s in states]
+        self._known = tuple(self._states)
+
+    def _checked(self, states: Iterable[State]) -> list[State]:
+        """The states, those that came from elsewhere checked and on this tracker's device."""
+        try:
+            given = list(states)
+        except TypeError:
+            raise StateError(f"{shortened(states)}: a tracker's states are a list of what its ``states`` has") from None
+        known = {id(state) for state in self._known}
+        return [state if id(state) in known else self._adopted(state) for state in given]
+
+    def _adopted(self, state: State) -> State:
+        if not isinstance(state, State):
+            raise StateError(f"{shortened(state)} is not the state of a target; keep what a tracker's ``states`` has")
+        box = as_box(state.box)
+        if min(box[2:]) <= 0 or not _alike(state.memory, self._example):
+            raise StateError(f"a state of another model was put into {self.name}; states fit the model they came from")
+        memory, past = _each((state.memory, state.past), lambda x: x.to(self.device))
+        return replace(state, box=box, memory=memory, past=past)
+
+    @cached_property
+    @torch.inference_mode()
+    def _example(self) -> Any:
+        """A memory, to see what one of this model is like."""
+        size = self.model.template_crop.size
+        patch = np.zeros((size, size, 3), np.uint8), np.zeros((size, size), bool)
+        box = torch.tensor([[0.25, 0.25, 0.5, 0.5]], device=self.device)
+        template = self.model.memorize(*self._batch([Patch(*patch, Window(0.0, 0.0, 1.0, size))]), box)
+        return self.model.remember(None, template)
 
     @torch.inference_mode()
     def start(self, frames: Sequence[np.ndarray], boxes: Sequence[Sequence[float]]) -> list[tuple[State, Result]]:
@@ -238,16 +314,20 @@ class Tracker:
         Raises:
             BoxError: as ``init``.
         """
+        if len(frames) != len(boxes):
+            raise BoxError(f"{len(boxes)} boxes for {len(frames)} frames; each target needs a frame of its own")
         checked = [check_box(box, f.shape[1], f.shape[0]) for box, f in zip(boxes, frames, strict=True)]
         begin = time.perf_counter()
         borders = [mean_colour(f) if self.model.search_crop.border == "mean" else BLACK for f in frames]
         states = [State(box, None, border=border) for box, border in zip(checked, borders, strict=True)]
         templates = self._memorize(frames, states)
         times = {"crop": 0.0, "network": 1000 * (time.perf_counter() - begin), "resolve": 0.0}
-        return [
-            (replace(state, memory=self.model.remember(None, template)), Result(state.box, 1.0, True, times=times))
-            for state, template in zip(states, templates, strict=True)
-        ]
+        out = []
+        for state, template in zip(states, templates, strict=True):
+            seen = template is not None
+            memory = self.model.remember(None, template) if seen else None
+            out.append((replace(state, memory=memory), Result(state.box, float(seen), seen, times=times)))
+        return out
 
     @torch.inference_mode()
     def step(self, frames: Sequence[np.ndarray], states: Sequence[State]) -> list[tuple[State, Result]]:
@@ -263,17 +343,55 @@ class Tracker:
         begin = time.perf_counter()
         pairs = list(zip(frames, states, strict=True))
         patches = [crop(frame, state.box, self.model.search_crop, state.border) for frame, state in pairs]
-        images, padding = self._batch(patches)
+        seen = [i for i, patch in enumerate(patches) if states[i].memory is not None and not is_blank(patch)]
+        batch = self._batch([patches[i] for i in seen]) if seen else None
         cropped = time.perf_counter()
-        prediction = self.model(images, padding, _stack([state.memory for state in states]))
-        prediction = type(prediction)(*(x.cpu() if isinstance(x, Tensor) else x for x in prediction))
+        prediction = None if batch is None else self._predict(*batch, [states[i] for i in seen])
         computed = time.perf_counter()
-        resolved = self._resolve(prediction, [p.window for p in patches], states, [f.shape[1::-1] for f in frames])
-        following = self._refresh(frames, [state for state, _ in resolved])
+        following = [self._held(*pair) for pair in pairs]
+        if prediction is not None:
+            windows, sizes = [patches[i].window for i in seen], [frames[i].shape[1::-1] for i in seen]
+            resolved = self._resolve(prediction, windows, [states[i] for i in seen], sizes)
+            refreshed = self._refresh([frames[i] for i in seen], [state for state, _ in resolved])
+            for i, state, (_, result) in zip(seen, refreshed, resolved, strict=True):
+                following[i] = state, self._sound(result)
         end = time.perf_counter()
         times = {"crop": cropped - begin, "network": computed - cropped, "resolve": end - computed}
         times = {stage: 1000 * seconds for stage, seconds in times.items()}
-        return [(state, replace(r, times=times)) for state, (_, r) in zip(following, resolved, strict=True)]
+        return [(state, replace(result, times=times)) for state, result in following]
+
+    def _predict(self, images: Tensor, padding: Tensor, states: Sequence[State]) -> Any:
+        """What the network says, on the CPU."""
+        prediction = self.model(images, padding, _stack([state.memory for state in states]))
+        prediction = type(prediction)(*(x.cpu() if isinstance(x, Tensor) else x for x in prediction))
+        self._check_numbers(prediction)
+        return prediction
+
+    def _held(self, frame: np.ndarray, state: State) -> tuple[State, Result]:
+        """A target of which a frame shows nothing."""
+        x, y, w, h = state.box
+        mask, polygon = None, None
+        if self.model.segments:
+            mask, polygon = np.zeros(frame.shape[:2], bool), ((x, y), (x + w, y), (x + w, y + h), (x, y + h))
+        return replace(state, frame=state.frame + 1), Result(state.box, 0.0, False, mask, polygon)
+
+    def _sound(self, result: Result) -> Result:
+        corners = result.polygon or ()
+        if not all(map(math.isfinite, (*result.box, result.score, *(v for corner in corners for v in corner)))):
+            raise ModelError(self._no_numbers())
+        return result
+
+    def _check_numbers(self, answer: Iterable[Any]) -> None:
+        """Refuses NaN and infinity before the online rules, whose limits would make ordinary boxes of them."""
+        # a sum of numbers is one, in float64 however large they are, and quicker to have than an answer for each
+        if not all(math.isfinite(x.sum(dtype=torch.float64)) for x in answer if isinstance(x, Tensor)):
+            raise ModelError(self._no_numbers())
+
+    def _no_numbers(self) -> str:
+        return (
+            f"{self.name}: the network answers with NaN or infinity in place of numbers; check its weights, and where "
+            "these are good on another machine or with --device cpu, the device"
+        )
 
     def _resolve(
         self, prediction: Any, windows: Sequence[Window], states: Sequence[State], sizes: Sequence[tuple[int, ...]]
@@ -286,19 +404,28 @@ class Tracker:
         return [pair for part in parts for pair in self._resolve(*part)]
 
     def _memorize(self, frames: Sequence[np.ndarray], states: Sequence[State]) -> list[Any]:
-        """A template of each state's box, computed in one batch."""
+        """A template of each state's box, computed in one batch; None where the frame shows nothing there."""
         pairs = zip(frames, states, strict=True)
         patches = [crop(frame, state.box, self.model.template_crop, state.border) for frame, state in pairs]
-        boxes = [patch.window.to_patch(state.box) for patch, state in zip(patches, states, strict=True)]
-        memory = self.model.memorize(*self._batch(patches), torch.tensor(boxes, device=self.device))
-        return [_rows(memory, i) for i in range(len(states))]
+        seen = [i for i, patch in enumerate(patches) if not is_blank(patch)]
+        templates: list[Any] = [None] * len(patches)
+        if seen:
+            boxes = [patches[i].window.to_patch(states[i].box) for i in seen]
+            batch = self._batch([patches[i] for i in seen])
+            memory = self.model.memorize(*batch, torch.tensor(boxes, device=self.device))
+            self._check_numbers(memory)
+            for row, i in enumerate(seen):
+                # a copy, lest one target keep, and a pickle of it hold, the memory of all
+                templates[i] = _each(_rows(memory, row), torch.clone) if len(seen) > 1 else memory
+        return templates
 
     def _refresh(self, frames: Sequence[np.ndarray], states: list[State]) -> list[State]:
         """The states, those that asked for it with a new template from their frame."""
         due = [i for i, state in enumerate(states) if state.refresh]
         templates = self._memorize([frames[i] for i in due], [states[i] for i in due]) if due else []
         for i, template in zip(due, templates, strict=True):
-            memory = self.model.remember(states[i].memory, template)
+            memory = states[i].memory
+            memory = memory if template is None else self.model.remember(memory, template)
             states[i] = replace(states[i], memory=memory, refresh=False)
         return states
 
@@ -321,10 +448,24 @@ def _rows(batch: Any, i: int) -> Any:
     return type(batch)(*(_rows(part, i) for part in batch))
 
 
-def _box_list(boxes: Boxes) -> tuple[list[Sequence[float]], bool]:
-    """One box or several, as a list and whether it was one."""
-    rows: list[Any] = boxes.tolist() if isinstance(boxes, (np.ndarray, Tensor)) else list(boxes)
-    if not rows:
-        raise BoxError("no box was given; a box is x, y, w, h in pixels")
-    single = not isinstance(rows[0], Iterable) or isinstance(rows[0], str)
-    return ([rows] if single else rows), single
+def _alike(memory: Any, example: Any) -> bool:
+    """Whether a state's memory, None where it has none, is made as another one is."""
+    if memory is None:
+        return True
+    if isinstance(example, Tensor):
+        return isinstance(memory, Tensor) and memory.shape == example.shape and memory.dtype == example.dtype
+    if type(memory) is not type(example) or len(memory) != len(example):
+        return False
+    return all(_alike(part, other) for part, other in zip(memory, example, strict=True))
+
+
+def _each(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
+    """A tensor, or all tensors of tuples in tuples, changed; the same value where nothing changes."""
+    if isinstance(value, Tensor):
+        return change(value)
+    if not isinstance(value, tuple):
+        return value
+    parts = [_each(part, change) for part in value]
+    if all(new is old for new, old in zip(parts, value, strict=True)):
+        return value
+    return type(value)(*parts) if hasattr(value, "_fields") else tuple(parts)

@@ -82,7 +82,9 @@ def kill(options: argparse.Namespace, place: Path) -> int:
         if options.only and name not in options.only:
             continue
         start = time.monotonic()
-        faults = kill_and_repeat(name, options.kills, Random(f"{options.seed} {name}"), place / name.replace(" ", "-"))
+        faults = kill_and_repeat(
+            name, options.kills, Random(f"{options.seed} {name}"), place / name.replace(" ", "-").replace(",", "")
+        )
         found += len(faults)
         for fault in faults:
             print(f"{name}: {fault}", flush=True)

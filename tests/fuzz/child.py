@@ -70,9 +70,9 @@ class Child:
             sys.stderr.flush()
             os._exit(code)
 
-    def kill(self) -> None:
-        """Ends it at once, and all that it has started."""
-        for send in (os.killpg, os.kill):
+    def kill(self, alone: bool = False) -> None:
+        """Ends it at once, and all that it has started unless it is to die ``alone``."""
+        for send in (os.kill,) if alone else (os.killpg, os.kill):
             try:
                 send(self._pid, signal.SIGKILL)
             except ProcessLookupError:

@@ -28,6 +28,7 @@ class Kill:
         first, again: its arguments, and those that go on, from that folder.
         results: what must come out equal.
         check: what is wrong with what a kill leaves.
+        alone: the processes that it has started are left alive.
     """
 
     make: Callable[[Path], None]
@@ -35,6 +36,7 @@ class Kill:
     again: tuple[object, ...]
     results: Callable[[Path], Results]
     check: Callable[[Path], Iterable[str]] = lambda folder: ()
+    alone: bool = False
 
 
 def kill_and_repeat(name: str, count: int, random: Random, place: Path) -> list[str]:
@@ -53,7 +55,7 @@ def kill_and_repeat(name: str, count: int, random: Random, place: Path) -> list[
         moment = random.random() * lasted
         child = Child(command(*kill.first), folder)
         time.sleep(moment)
-        child.kill()
+        child.kill(kill.alone)
         child.wait(SECONDS)
         told = f"kill {number} after {moment:.3f} of {lasted:.3f} s"
         faults += [f"{told}: {fault}" for fault in kill.check(folder)]
@@ -152,5 +154,6 @@ KILLS: dict[str, Kill] = {
     "kill track": Kill(_make_video, TRACK, TRACK, _tracked, _plays),
     "kill eval": Kill(_make_sequences, EVAL, EVAL, _evaluated),
     "kill eval with workers": Kill(_make_sequences, (*EVAL, "--workers", 2), EVAL, _evaluated),
+    "kill eval, workers live on": Kill(_make_sequences, (*EVAL, "--workers", 2), EVAL, _evaluated, alone=True),
     "kill train": Kill(_make_images, TRAIN, TRAIN, _trained),
 }

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
 from lockon.data.damage import Damage
-from lockon.errors import LockonError
+from lockon.errors import LockonError, printable
 from lockon.tracker import PairBatch
 
 ALIGNED = 8  # bytes; where a tensor may begin
@@ -76,8 +76,9 @@ def load_pairs(
     try:
         yield from map(unwrap, parcels)
     except LockonError as error:  # of a worker: without PyTorch's trace of it
-        last = str(error).strip().splitlines()[-1]
-        raise type(error)(last.removeprefix(f"{type(error).__module__}.{type(error).__name__}: ")) from None
+        line_end = printable("\n")  # as messages have it
+        before = f"{line_end}{type(error).__module__}.{type(error).__name__}: "
+        raise type(error)(str(error).rpartition(before)[2].removesuffix(line_end)) from None
 
 
 def _quiet_worker(_: int) -> None:

@@ -24,7 +24,7 @@ class Mix:
     def __init__(self, sources: Sequence[Source], weights: Sequence[float]) -> None:
         self.sources = list(sources)
         shares = np.asarray(weights, float)
-        if shares.shape != (len(self.sources),) or not shares.sum() > 0 or shares.min() < 0:
+        if shares.shape != (len(self.sources),) or not 0 < shares.sum() < np.inf or shares.min() < 0:
             given = ", ".join(f"{s.name}:{w:g}" for s, w in zip(self.sources, weights, strict=False))
             raise DataError(f"the weights of the sources ({given}) must be zero or more, with one above zero")
         self.ends = np.cumsum(shares / shares.sum())

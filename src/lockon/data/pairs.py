@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -28,6 +29,8 @@ from lockon.data.sources import Shot, Source, Still, Track
 from lockon.errors import DataError
 from lockon.registry import closest
 from lockon.tracker import PairBatch
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -82,7 +85,7 @@ class PairSampler:
     """Draws pairs from stills and tracks.
 
     Args:
-        sources: those without a still or a track of two frames that show the target have no share.
+        sources: those without a still or a track of two frames that show the target have no share; a warning says so.
         template, search: the model's crops.
         masks: whether pairs bring the target's mask in the search patch, where the source has one.
         unlit: leave light, colour, blur and noise to ``light.finish``, on the device that trains.
@@ -90,7 +93,8 @@ class PairSampler:
             have them.
 
     Raises:
-        DataError: nothing to draw from, or the configuration's mix names other sources.
+        DataError: nothing to draw from, boxes of which none can be drawn, or the configuration's mix names other
+            sources.
     """
 
     def __init__(
@@ -105,10 +109,7 @@ class PairSampler:
     ) -> None:
         self.config, self.template, self.search = config, template, search
         self.templates, self.masks, self.unlit = templates, masks, unlit
-        moving = [replace(s, tracks=[t for t in s.tracks if t.visible.sum() > 1]) for s in sources]
-        drawn = [source for source in moving if source.tracks or source.stills]
-        if not drawn:
-            raise DataError("no training data: give --data NAME=PATH, for example images=PATH or clips=PATH")
+        drawn = _drawable(sources, config.smallest)
         self.mix = Mix(drawn, _weights(drawn, config))
         self.stills = [still for source in drawn for still in source.stills]
         self.tracks = [track for source in drawn for track in source.tracks]
@@ -243,9 +244,35 @@ def pack(
     return pair._replace(masks=torch.from_numpy(mask), has_mask=torch.tensor(present and search.mask is not None))
 
 
+def _drawable(sources: Sequence[Source], smallest: float) -> list[Source]:
+    """The sources that can be drawn from, with the tracks that can."""
+    drawn = []
+    for source in sources:
+        tracks = [track for track in source.tracks if track.visible.sum() > 1]
+        if left_out := len(source.tracks) - len(tracks):
+            log.warning("%s: %d tracks show their target in fewer than two frames, and are not drawn", source, left_out)
+        boxes = sum(len(still.boxes) for still in source.stills)
+        if boxes and not tracks and not any(_large(still, smallest).any() for still in source.stills):
+            raise DataError(
+                f"{source}: none of its {boxes} boxes can be drawn; they are left out, or have a side below "
+                f"{smallest:g} pixels"
+            )
+        if tracks or source.stills:
+            drawn.append(replace(source, tracks=tracks))
+    if not drawn:
+        had = f" in what was given ({'; '.join(map(str, sources))})" if sources else ""
+        raise DataError(f"no training data{had}: give --data NAME=PATH, for example images=PATH or clips=PATH")
+    return drawn
+
+
 def _objects(stills: Sequence[Still], smallest: float) -> list[tuple[Still, int]]:
     """Every object that is large enough, as its still and number."""
-    return [(s, int(n)) for s in stills for n in np.flatnonzero((s.boxes[:, 2:] >= smallest).all(1))]
+    return [(still, int(number)) for still in stills for number in np.flatnonzero(_large(still, smallest))]
+
+
+def _large(still: Still, smallest: float) -> np.ndarray:
+    """(N,) whether the objects of a picture are large enough."""
+    return np.all(still.boxes[:, 2:] >= smallest, axis=1)
 
 
 def _draw(objects: Sequence[tuple[Still, int]], rng: Generator) -> Shot:
@@ -256,7 +283,7 @@ def _draw(objects: Sequence[tuple[Still, int]], rng: Generator) -> Shot:
 def _shares(tracks: Sequence[Track], favour: Mapping[str, float]) -> np.ndarray:
     """Where in 0 to 1 each track's part ends."""
     weights = [next((w for word, w in favour.items() if t.name.startswith(word)), 1.0) for t in tracks]
-    if min(weights, default=0) < 0 or (weights and not sum(weights)):
+    if weights and not (min(weights) >= 0 and 0 < sum(weights) < np.inf):
         raise DataError(f"favour={dict(favour)}: weights are not negative, and some track must have one above 0")
     return np.cumsum(weights) / (sum(weights) or 1)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import socket
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from typing import Any
@@ -16,8 +16,9 @@ from typing import Any
 from lockon.boxes import Polygon
 from lockon.errors import LockonError
 from lockon.evaluation.results import Claim, is_complete, write_trace
-from lockon.evaluation.runner import PATIENCE, Event, Job, follow, open_lane, open_with_threads
+from lockon.evaluation.runner import PATIENCE, Event, Job, follow, open_lane, set_threads
 from lockon.evaluation.sequences import Trace
+from lockon.evaluation.trackers import Entrant, open_tracker
 
 try:
     import ray
@@ -28,7 +29,7 @@ RETRIES = 3  # of a sequence whose worker dies
 CONNECT_SECONDS = 10
 
 
-def work_on_ray(job: Job, names: list[str], address: str) -> Iterator[Event]:
+def work_on_ray(job: Job, names: list[str], address: str) -> Generator[Event, None, None]:
     """As ``runner.work``, on a cluster; a sequence whose worker or machine dies is tracked anew elsewhere.
 
     Args:
@@ -96,7 +97,7 @@ def _gpus(job: Job) -> int:
 
 def track(job: Job, name: str) -> tuple[Event, tuple[Trace, list[Polygon]] | None]:
     """Tracks one sequence, on a machine of the cluster: how it ended, and its results."""
-    tracker = _opened(job.tracker, job.benchmark.name, job.device, job.threads)
+    tracker = _opened(job.tracker, job.benchmark.name, job.device, job.threads, job.patience)
     with ThreadPoolExecutor(1) as reader:
         lane = open_lane(job, name, tracker.reads, reader)
         for _ in follow(tracker, iter([lane])):
@@ -105,4 +106,8 @@ def track(job: Job, name: str) -> tuple[Event, tuple[Trace, list[Polygon]] | Non
     return lane.event, (lane.trace(), lane.polygons()) if lane.results and lane.complete else None
 
 
-_opened = cache(open_with_threads)  # a worker's tracker, for all its sequences
+@cache
+def _opened(tracker: str, benchmark: str, device: str, threads: int, patience: float | None) -> Entrant:
+    """A worker's tracker, for all its sequences."""
+    set_threads(threads, threads)
+    return open_tracker(tracker, benchmark, device, patience)

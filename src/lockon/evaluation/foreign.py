@@ -9,20 +9,21 @@ folders above say who the tracker is. All of it is found by looking for the benc
 from __future__ import annotations
 
 import math
-import os
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from lockon.annotations import BOX, parse_rows, read_text
+from lockon.annotations import BOX, parse_rows, short
 from lockon.benchmarks import BENCHMARKS
 from lockon.errors import DataError
 from lockon.evaluation import speed
 from lockon.evaluation.benchmarks import plain_name
+from lockon.evaluation.reading import folders, label_of, result_text
 from lockon.evaluation.results import read_config
 from lockon.evaluation.sequences import Array, Benchmark
 
@@ -67,7 +68,7 @@ class Results:
     def fps(self) -> float | None:
         """Frames over seconds of all sequences with times, the first frame included; None without any."""
         rate = speed.pytracking(self.seconds.values())
-        return None if math.isnan(rate) else rate
+        return rate if math.isfinite(rate) and rate > 0 else None
 
 
 def read_results(path: Path | str, benchmark: Benchmark) -> list[Results]:
@@ -83,7 +84,8 @@ def read_results(path: Path | str, benchmark: Benchmark) -> list[Results]:
 
     Raises:
         DataError: no results there, a file with anything but rows of x, y, w, h, two files for one sequence, two
-            folders for one tracker, or repetitions of different lengths. Names file and line.
+            folders for one tracker, repetitions of different lengths, or names that cannot be shown. Names file and
+            line.
     """
     root = Path(path)
     if not root.is_dir():
@@ -109,13 +111,20 @@ def read_results(path: Path | str, benchmark: Benchmark) -> list[Results]:
 
 def distinct(results: Iterable[Results]) -> list[Results]:
     """The same, with ``(2)`` and so on behind a label that was there before."""
-    seen: dict[str, int] = {}
-    named = []
-    for result in results:
-        count = seen[result.tracker] = seen.get(result.tracker, 0) + 1
-        label = result.tracker if count == 1 else f"{result.tracker} ({count})"
-        named.append(Results(label, result.boxes, result.seconds, result.folder, result.layout, result.run))
-    return named
+    listed = list(results)
+    labels = different([result.tracker for result in listed])
+    return [replace(result, tracker=label) for result, label in zip(listed, labels, strict=True)]
+
+
+def different(labels: Sequence[str]) -> list[str]:
+    """Labels, each with the first number behind it, from ``(2)`` on, that makes it unlike those before it."""
+    taken: set[str] = set()
+    told = []
+    for label in labels:
+        numbered = (f"{label} ({number})" for number in count(2))
+        told.append(label if label not in taken else next(other for other in numbered if other not in taken))
+        taken.add(told[-1])
+    return told
 
 
 # Finding files
@@ -127,9 +136,9 @@ def _find_files(root: Path, benchmark: Benchmark) -> Found:
     """Every folder with results below a folder, and its files by sequence."""
     names = {plain_name(name): name for name in benchmark.names}
     found: Found = {}
-    for folder, below, files in os.walk(root):
-        below[:] = sorted(set(below) - BESIDE)
-        for file in sorted(Path(folder, name) for name in files if name.endswith(".txt")):
+    for folder, below, files in folders(root):
+        below[:] = [name for name in below if name not in BESIDE]
+        for file in (folder / name for name in files if name.endswith(".txt")):
             repeated = _is_repetition(file)
             name = names.get(plain_name(file.parent.name if repeated else file.stem))
             if name is None:
@@ -174,7 +183,7 @@ def _label(root: Path, folder: Path, benchmark: Benchmark) -> str:
     if not parts:
         parts = [next((part for part in reversed(folder.resolve().parts) if _squeezed(part) not in drop), folder.name)]
     parts[-1] = RUN.sub("", parts[-1])
-    return "/".join(part.removesuffix("_tracking_result") for part in parts)
+    return label_of("/".join(part.removesuffix("_tracking_result") for part in parts), folder)
 
 
 # Reading them
@@ -187,7 +196,7 @@ def _read_tracker(label: str, runs: Found, benchmark: Benchmark) -> Results:
     for name in benchmark.names:
         files = [file for found in runs.values() for file in found.get(name, ())]
         if files:
-            boxes[name] = _stack([parse_rows(read_text(file), file, BOX) for file in files], files)
+            boxes[name] = _stack([parse_rows(result_text(file), file, BOX) for file in files], files)
             times = [_read_times(file) for file in files]
             if all(len(part) for part in times):
                 seconds[name] = _stack(times, files)
@@ -214,9 +223,12 @@ def _read_times(file: Path) -> Array:
         stem, column = stem[:-4], int(stem[-3:]) - 1
     for path in (file.parent / "times" / f"{stem}_time.txt", file.with_name(f"{stem}_time.txt")):
         if path.is_file():
-            text = read_text(path)
-            columns = len(text.lstrip().splitlines()[0].replace(",", " ").split())
-            return parse_rows(text, path, ",".join(["seconds"] * columns))[:, min(column, columns - 1)]
+            text = result_text(path)
+            columns = len(text.lstrip().split("\n")[0].replace(",", " ").split())
+            seconds = parse_rows(text, path, ",".join(["seconds"] * columns))
+            if (odd := np.isinf(seconds).any(1)).any():
+                raise DataError(f"{short(path)}, line {int(odd.argmax()) + 1}: an infinite time; measure again")
+            return seconds[:, min(column, columns - 1)]
     return np.empty(0)
 
 
@@ -224,7 +236,7 @@ def _layout(runs: Found, boxes: Mapping[str, Array], benchmark: Benchmark) -> st
     """Which toolkit's files these look like."""
     folder, found = next(iter(runs.items()))
     name, files = next(iter(found.items()))
-    text = read_text(files[0])
+    text = result_text(files[0])
     first = boxes[name].reshape(-1, 4)[0]
     if (folder / "run.json").is_file():
         kind = "lockon's results"
@@ -240,5 +252,5 @@ def _layout(runs: Found, boxes: Mapping[str, Array], benchmark: Benchmark) -> st
         kind = "pysot's results, first row half a pixel off"
     else:
         kind = "rows of x, y, w, h"
-    count = max(len(files) for files in found.values()) * len(runs)
-    return f"{kind}, {count} repetitions" if count > 1 else kind
+    repetitions = max(len(files) for files in found.values()) * len(runs)
+    return f"{kind}, {repetitions} repetitions" if repetitions > 1 else kind

@@ -6,6 +6,7 @@ surer than a threshold, recall over all frames with the target; F is their harmo
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from collections.abc import Sequence as Rows
 from dataclasses import dataclass
@@ -13,11 +14,14 @@ from pathlib import Path
 
 import numpy as np
 
+from lockon.annotations import number_of, short
 from lockon.errors import DataError
 from lockon.evaluation.overlaps import Toolkit, overlaps
+from lockon.evaluation.reading import result_text
 from lockon.evaluation.region_files import read_regions, result_file
 from lockon.evaluation.regions import Code, Region, truth
 from lockon.evaluation.sequences import Array, Sequence
+from lockon.names import name_of
 
 RESOLUTION = 100  # thresholds
 
@@ -70,10 +74,11 @@ def read_runs(folder: Path, names: Iterable[str]) -> dict[str, LongtermRun]:
     (``FOLDER`` is ``TRACKER/longterm``).
 
     Raises:
-        DataError: a file is missing or malformed.
+        DataError: a file is missing or malformed, or a name is a path.
     """
     runs = {}
     for name in names:
+        name_of(name, f"results in {folder}")
         regions = read_regions(result_file(folder / name, f"{name}_001"))
         runs[name] = LongtermRun(regions, _read_confidence(folder / name / f"{name}_001_confidence.value"))
     return runs
@@ -81,16 +86,15 @@ def read_runs(folder: Path, names: Iterable[str]) -> dict[str, LongtermRun]:
 
 def _read_confidence(path: Path) -> Array:
     """(T,) numbers, one per line; NaN for an empty line."""
-    try:
-        lines = path.read_text("ascii").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: cannot be read: {error}") from None
+    lines = result_text(path, may_be_empty=True).removesuffix("\n").split("\n")
     values = np.full(len(lines), np.nan)
     for number, line in enumerate(lines):
-        try:
-            values[number] = float(line or "nan")
-        except ValueError:
-            raise DataError(f"{path}, line {number + 1}: {line[:40]!r} is not a number") from None
+        if not line.strip():
+            continue
+        value = number_of(line)
+        if value is None or math.isnan(value):  # toolkits have no rule for these, or several
+            raise DataError(f"{short(path)}, line {number + 1}: {line[:40]!r} is not a number")
+        values[number] = value
     return values
 
 
@@ -115,7 +119,8 @@ def score(sequences: Iterable[Sequence], runs: Mapping[str, LongtermRun], toolki
                 f"{name}: {len(run.regions)} regions and {len(run.confidence)} confidences for {len(target)} frames"
             )
         found[name] = np.nan_to_num(overlaps(run.regions, target, sequence.size, toolkit))
-        confidence[name] = np.nan_to_num(run.confidence) if toolkit == "vot" else run.confidence
+        told = run.confidence
+        confidence[name] = np.where(np.isnan(told), 0, told) if toolkit == "vot" else told
         visible[name] = sum(not isinstance(region, Code) for region in target)
     if not found:
         raise DataError("no sequences to score")

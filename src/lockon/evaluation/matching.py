@@ -95,9 +95,11 @@ def _absent(convention: Convention, sequence: Sequence) -> Mask:
     label = sequence.labels.get(convention.absent_label)
     if label is None:
         return np.zeros(len(sequence.boxes), bool)
-    if len(label) != len(sequence.boxes):
-        raise DataError(f"{sequence.name}: {len(label)} labels {convention.absent_label!r} for {len(sequence)} frames")
-    return label == 0 if convention.absent_label == "cover" else label != 0
+    values = np.asarray(label)
+    if values.shape != (len(sequence.boxes),):
+        count, frames = np.size(values), len(sequence.boxes)
+        raise DataError(f"{sequence.name}: {count} labels {convention.absent_label!r} for {frames} frames")
+    return values == 0 if convention.absent_label == "cover" else values != 0
 
 
 def _clipped(boxes: Array, sequence: Sequence) -> Array:

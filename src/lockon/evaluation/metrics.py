@@ -7,15 +7,16 @@ the target is absent there. Every score is on the scale 0 to 1, also where a too
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
 
-from lockon.errors import DataError
+from lockon.errors import DataError, first_few
 from lockon.evaluation.agreement import Mask, centre_error, overlap, present
 from lockon.evaluation.conventions import OVERLAPS, TOOLKITS, Convention, Measure, find_convention
 from lockon.evaluation.matching import Pair, match
+from lockon.evaluation.results import shown
 from lockon.evaluation.sequences import Array, Sequence
 
 __all__ = [
@@ -144,14 +145,18 @@ def score(
         benchmark: its name; got10k and pytracking have rules of their own for some.
         exclude_invalid_frames: pytracking's option of this name.
 
+    Rows that are NaN or of a negative size are what the toolkit makes of them, see ``conventions``; LaSOT's own
+    annotation has one of those.
+
     Raises:
-        DataError: an unknown toolkit; no sequence; results are missing, of another length than the toolkit takes, or
-            have rows that it rejects; the benchmark keeps its truth to itself.
+        DataError: an unknown toolkit; no sequence, or two of one name; results that are missing, no numbers, of
+            another shape or another length than the toolkit takes, or have rows that it rejects; a truth that is not
+            (T, 4), or infinite; the benchmark keeps its truth to itself.
     """
     convention = find_convention(toolkit, benchmark, exclude_invalid_frames)
-    chosen = tuple(sequences)
-    if not chosen:
-        raise DataError("there is no sequence to score")
+    chosen = _chosen(sequences)
+    if not isinstance(boxes, Mapping):
+        raise DataError(f"results should be boxes by the name of their sequence, not {type(boxes).__name__}")
     lacking = [sequence.name for sequence in chosen if sequence.name not in boxes]
     if lacking and convention.missing == "error":
         raise DataError(f"no results of {len(lacking)} of {len(chosen)} sequences: {_some(lacking)}")
@@ -159,6 +164,47 @@ def score(
         _tally_all(convention, sequence, boxes.get(sequence.name, np.zeros_like(sequence.boxes))) for sequence in chosen
     ]
     return _collected(toolkit, convention, chosen, tallies)
+
+
+def _chosen(sequences: Iterable[Sequence]) -> tuple[Sequence, ...]:
+    """The sequences to score, with their truth as an array."""
+    if not isinstance(sequences, Iterable):
+        raise DataError(f"sequences should be a list of them, or a benchmark, not {type(sequences).__name__}")
+    chosen: dict[str, Sequence] = {}
+    for sequence in sequences:
+        if not isinstance(sequence, Sequence):
+            raise DataError(f"a sequence should be evaluation.Sequence, not {type(sequence).__name__}")
+        if sequence.name in chosen:
+            raise DataError(f"two sequences are called {sequence.name!r}, and their results could not be told apart")
+        chosen[sequence.name] = replace(sequence, boxes=_truth(sequence))
+    if not chosen:
+        raise DataError("there is no sequence to score")
+    return tuple(chosen.values())
+
+
+def _truth(sequence: Sequence) -> Array:
+    """(T, 4), NaN where the target is absent."""
+    truth = _numbers(sequence.boxes, f"{sequence.name}: its annotation")
+    if truth.ndim != 2 or truth.shape[1] != 4:
+        raise DataError(
+            f"{sequence.name}: an annotation of shape {truth.shape}; it should be x, y, w, h for each frame"
+        )
+    odd = np.isinf(truth).any(1)
+    if odd.any():
+        row = int(odd.argmax())
+        raise DataError(f"{sequence.name}: row {row + 1} of its annotation, {shown(truth[row])}, is infinite")
+    return truth
+
+
+def _numbers(values: object, what: str) -> Array:
+    """An array of numbers."""
+    try:
+        array = np.asarray(values)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise DataError(f"{what} is no array: {' '.join(str(error).split())}") from None
+    if array.dtype.kind not in "fiub":
+        raise DataError(f"{what} is no array of numbers but of {array.dtype}")
+    return array.astype(float)
 
 
 @dataclass(frozen=True)
@@ -172,9 +218,10 @@ class _Tally:
 
 def _tally_all(convention: Convention, sequence: Sequence, boxes: Array) -> _Tally:
     """The mean over a result's repetitions, where it has them."""
-    if np.ndim(boxes) != 3 or not len(boxes):
-        return _tally(convention, sequence, np.asarray(boxes, float))
-    runs = [_tally(convention, sequence, run) for run in np.asarray(boxes, float)]
+    numbers = _numbers(boxes, f"{sequence.name}: its result")
+    if numbers.ndim != 3 or not len(numbers):
+        return _tally(convention, sequence, numbers)
+    runs = [_tally(convention, sequence, run) for run in numbers]
     return _Tally(
         {name: np.mean([run.curves[name] for run in runs], axis=0) for name in runs[0].curves},
         {name: float(np.mean([run.numbers[name] for run in runs])) for name in runs[0].numbers},
@@ -203,7 +250,8 @@ def _tally(convention: Convention, sequence: Sequence, boxes: Array) -> _Tally:
     if convention.average_overlap:
         numbers["ao"] = float(overlaps[judged].sum() / max(1, judged.sum()))
     if convention.coverage:
-        numbers["coverage"] = float((pair.boxes.sum(1) > 0).mean())
+        with np.errstate(over="ignore", invalid="ignore"):  # sums of what is no coordinate
+            numbers["coverage"] = float((pair.boxes.sum(1) > 0).mean())
     return _Tally(curves, numbers, frames)
 
 
@@ -258,4 +306,4 @@ def _collected(toolkit: str, convention: Convention, sequences: tuple[Sequence, 
 
 def _some(names: list[str]) -> str:
     """The first few names."""
-    return ", ".join(names[:5]) + (" and so on" if len(names) > 5 else "")
+    return first_few(names)

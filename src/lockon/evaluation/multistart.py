@@ -19,6 +19,7 @@ from lockon.evaluation.overlaps import overlaps
 from lockon.evaluation.region_files import read_regions, result_file
 from lockon.evaluation.regions import Code, Region, truth
 from lockon.evaluation.sequences import Array, Sequence
+from lockon.names import name_of
 
 GRACE = 10  # frames without the target in a row that make a failure
 THRESHOLD = 0.1  # overlap up to which a frame is without
@@ -96,15 +97,15 @@ def read_runs(folder: Path, sequences: Iterable[Sequence]) -> dict[str, dict[int
     (``FOLDER`` is ``TRACKER/EXPERIMENT``).
 
     Raises:
-        DataError: a run is missing, or a file malformed.
+        DataError: a run is missing, a file malformed, or a name is a path.
     """
-    return {
-        sequence.name: {
-            anchor: read_regions(result_file(folder / sequence.name, f"{sequence.name}_{anchor:08d}"))
-            for anchor in run_frames(sequence)
+    runs = {}
+    for sequence in sequences:
+        name = name_of(sequence.name, f"results in {folder}")
+        runs[name] = {
+            anchor: read_regions(result_file(folder / name, f"{name}_{anchor:08d}")) for anchor in run_frames(sequence)
         }
-        for sequence in sequences
-    }
+    return runs
 
 
 def score(sequences: Iterable[Sequence], runs: Runs, interval: tuple[int, int] = INTERVAL) -> MultistartScores:

@@ -7,7 +7,7 @@ spans' first and last pixels, and no picture is made. Only masks are compared as
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -19,6 +19,9 @@ from lockon.evaluation.sequences import Array
 
 Toolkit = Literal["pysot", "vot"]
 Size = tuple[float, float]
+AT_ONCE = 2**19  # rows times corners that are drawn together
+MOST_DRAWN = 2**24  # rows times corners of two regions, or, with masks, four times as many pixels
+FEW_SPANS = 64  # pairs of spans on a row up to which they are compared pair by pair
 
 
 def overlaps(a: Sequence[Region], b: Sequence[Region], size: Size | None, toolkit: Toolkit) -> Array:
@@ -32,7 +35,8 @@ def overlaps(a: Sequence[Region], b: Sequence[Region], size: Size | None, toolki
             border counts as inside; two regions without pixels, and a code with anything, give NaN.
 
     Raises:
-        DataError: masks with pysot, which has none.
+        DataError: masks with pysot, which has none; regions that are too large to be drawn, because there is no size
+            or a nonsensical one.
     """
     result = np.zeros(len(a))
     kinds = defaultdict(list)
@@ -45,6 +49,28 @@ def overlaps(a: Sequence[Region], b: Sequence[Region], size: Size | None, toolki
             compare = _TOOLKITS[toolkit]
             result[frames] = compare([a[frame] for frame in frames], [b[frame] for frame in frames], size)
     return result
+
+
+def _in_parts(window: _Boxes, corners: int) -> Iterator[NDArray[np.int64]]:
+    """Places of windows that are drawn together, so that the memory this takes has a bound.
+
+    Raises:
+        DataError: one of them is too large by itself.
+    """
+    costs = (window.high - window.low + 1)[:, 1] * corners
+    if not len(costs):
+        return
+    if costs.max() > MOST_DRAWN:
+        raise _too_large(window, int(costs.argmax()))
+    parts = (costs.cumsum() // AT_ONCE).astype(np.int64)
+    yield from np.split(np.arange(len(costs)), np.flatnonzero(np.diff(parts)) + 1)
+
+
+def _too_large(window: _Boxes, place: int) -> DataError:
+    width, height = (window.high - window.low + 1)[place]
+    return DataError(
+        f"regions over {width:.0f} x {height:.0f} pixels are too large to be compared; give the frame's size"
+    )
 
 
 class _Boxes(NamedTuple):
@@ -83,11 +109,13 @@ def _pysot(a: Sequence[Region], b: Sequence[Region], size: Size | None) -> Array
     shared, hull = boxes[0].common(boxes[1]), boxes[0].hull(boxes[1])
     flat = [(box.high - box.low).prod(1) == 0 for box in boxes]
     drawn = (shared.high > shared.low).all(1) | (flat[0] & flat[1] & (hull.high >= hull.low).all(1))
-    rows = _Rows.of(hull.take(drawn))
-    low = rows.window.low[:, None].astype(np.float32)
-    spans = [_polygon_spans(_round_half_away(x[drawn] - low), rows, thin=False) for x in corners]
     result = np.zeros(len(a))
-    result[drawn] = _ratio(spans[0], spans[1], rows, nothing=np.nan)
+    places = np.flatnonzero(drawn)
+    for part in _in_parts(hull.take(places), max(x.shape[1] for x in corners)):
+        rows = _Rows.of(hull.take(places[part]))
+        low = rows.window.low[:, None].astype(np.float32)
+        spans = [_polygon_spans(_round_half_away(x[places[part]] - low), rows, thin=False) for x in corners]
+        result[places[part]] = _ratio(spans[0], spans[1], rows, nothing=np.nan)
     return result
 
 
@@ -100,18 +128,21 @@ def _vot(a: Sequence[Region], b: Sequence[Region], size: Size | None) -> Array:
     equal = (hull.high <= hull.low).any(1)  # the toolkit takes regions on one row or column for equal
     drawn = (window.high > window.low).all(1) & (shared.high >= shared.low).all(1)
     result = equal.astype(float)
-    places = np.flatnonzero(drawn).tolist()
+    places = np.flatnonzero(drawn)
     if isinstance(a[0], Mask) or isinstance(b[0], Mask):
-        for place in places:
-            rows = _Rows.of(window.take([place]))
-            pictures = _picture(a[place], rows), _picture(b[place], rows)
-            union = np.count_nonzero(pictures[0] | pictures[1])
-            result[place] = np.count_nonzero(pictures[0] & pictures[1]) / union if union else 0
-    elif len(places):
-        rows = _Rows.of(window.take(places))
-        spans = [_vot_spans([regions[place] for place in places], rows) for regions in (a, b)]
-        result[places] = _ratio(spans[0], spans[1], rows, nothing=0)
+        for place in places.tolist():
+            result[place] = _ratio_of_pictures(a[place], b[place], window.take([place]))
+        return result
+    for part in _in_parts(window.take(places), max(map(_corner_count, (*a, *b)))):
+        own = places[part].tolist()
+        rows = _Rows.of(window.take(own))
+        spans = [_vot_spans([regions[place] for place in own], rows) for regions in (a, b)]
+        result[own] = _ratio(spans[0], spans[1], rows, nothing=0)
     return result
+
+
+def _corner_count(region: Region) -> int:
+    return len(region.points) if isinstance(region, Polygon) else 4
 
 
 _TOOLKITS = {"pysot": _pysot, "vot": _vot}
@@ -195,9 +226,10 @@ def _polygon_spans(corners: Array, rows: _Rows, thin: bool) -> _Spans:
     row, level = rows.y[:, None], y0 == y
     touched = (np.minimum(y0, y) <= row) & (row <= np.maximum(y0, y)) & (thin | ~level)
     nodes = np.trunc(x + (row - y) / np.where(level, 1, y0 - y) * (x0 - x))
-    nodes = np.sort(np.where(touched, nodes, np.nan), axis=1)
+    most = max(2, int(touched.sum(1).max(initial=0)))
+    nodes = np.sort(np.where(touched, nodes, np.nan), axis=1)[:, :most]  # NaN comes last
     nodes = np.pad(nodes, [(0, 0), (0, 1)], constant_values=np.nan)
-    spans = _Spans(*np.zeros((2, len(nodes), corners.shape[1] - 1)))
+    spans = _Spans(*np.zeros((2, len(nodes), most - 1)))
     bounded, end = np.zeros(len(nodes), bool), np.full(len(nodes), -np.inf)
     for k, (here, following, after) in enumerate(zip(nodes.T, nodes.T[1:], nodes.T[2:])):
         lone = (here == following) & np.isnan(after) & thin
@@ -209,9 +241,12 @@ def _polygon_spans(corners: Array, rows: _Rows, thin: bool) -> _Spans:
 
 def _ratio(a: _Spans, b: _Spans, rows: _Rows, nothing: float) -> Array:
     """(N,) pixels in both over pixels in either; ``nothing`` where there are none."""
-    both = np.zeros(len(rows.owner))
-    for i, j in np.ndindex(a.first.shape[1], b.first.shape[1]):
-        both += _length(np.maximum(a.first[:, i], b.first[:, j]), np.minimum(a.last[:, i], b.last[:, j]))
+    if a.first.shape[1] * b.first.shape[1] <= FEW_SPANS:
+        both = np.zeros(len(rows.owner))
+        for i, j in np.ndindex(a.first.shape[1], b.first.shape[1]):
+            both += _length(np.maximum(a.first[:, i], b.first[:, j]), np.minimum(a.last[:, i], b.last[:, j]))
+    else:
+        both = _common_pixels(a, b)
     total = _length(*a).sum(1) + _length(*b).sum(1)
     windows = len(rows.window.low)
     shared = np.bincount(rows.owner, both, windows)
@@ -221,6 +256,25 @@ def _ratio(a: _Spans, b: _Spans, rows: _Rows, nothing: float) -> Array:
 
 def _length(first: Array, last: Array) -> Array:
     return (last - first + 1).clip(min=0)
+
+
+def _common_pixels(a: _Spans, b: _Spans) -> Array:
+    """(L,) pixels in both, row by row, where there are many spans: by how far both sides have come at each end."""
+    both = np.zeros(len(a.first))
+    for row in range(len(both)):
+        begin, end = (np.concatenate([_drawn(spans, row)[side] for spans in (a, b)]) for side in (0, 1))
+        places = np.concatenate([begin, end + 1])
+        order = np.argsort(places, kind="stable")
+        depth = np.repeat([1, -1], len(begin))[order].cumsum()  # spans of one side lie apart
+        both[row] = np.diff(places[order])[depth[:-1] == 2].sum()
+    return both
+
+
+def _drawn(spans: _Spans, row: int) -> tuple[Array, Array]:
+    """First and last pixels of the spans on a row that have any."""
+    first, last = spans.first[row], spans.last[row]
+    there = first <= last
+    return first[there], last[there]
 
 
 # Corners
@@ -260,12 +314,30 @@ def _round_half_away(values: NDArray[np.float32]) -> Array:
 # Pictures
 
 
+def _ratio_of_pictures(a: Region, b: Region, window: _Boxes) -> float:
+    """Of two regions in one window, at least one of them a mask.
+
+    Raises:
+        DataError: the window is too large.
+    """
+    width, height = (window.high - window.low + 1)[0]
+    if width * height > 4 * MOST_DRAWN or height * max(_corner_count(a), _corner_count(b)) > MOST_DRAWN:
+        raise _too_large(window, 0)
+    rows = _Rows.of(window)
+    pictures = _picture(a, rows), _picture(b, rows)
+    union = np.count_nonzero(pictures[0] | pictures[1])
+    return np.count_nonzero(pictures[0] & pictures[1]) / union if union else 0.0
+
+
 def _picture(region: Region, rows: _Rows) -> NDArray[np.bool_]:
     """(height, width) of one window with a region in it."""
     width, height = int(rows.last[0]) + 1, len(rows.owner)
     if not isinstance(region, Mask):
         spans, columns = _vot_spans([region], rows), np.arange(width)
-        return np.any((spans.first[..., None] <= columns) & (columns <= spans.last[..., None]), axis=1)
+        drawn = np.zeros((height, width), bool)
+        for first, last in zip(spans.first.T[..., None], spans.last.T[..., None]):
+            drawn |= (first <= columns) & (columns <= last)
+        return drawn
     picture = np.zeros((height, width), bool)
     left, top = (int(v) for v in rows.window.low[0] - [region.x, region.y])  # of the window in the mask
     part = region.pixels[max(top, 0) : top + height, max(left, 0) : left + width]

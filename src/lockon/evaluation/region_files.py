@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import struct
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from lockon.annotations import short
 from lockon.errors import DataError, OutputError
+from lockon.evaluation.reading import result_bytes, result_text
 from lockon.evaluation.regions import (
+    CODES,
     Code,
     Mask,
     Polygon,
@@ -19,14 +23,21 @@ from lockon.evaluation.regions import (
     numbers,
     parse_lines,
     region_of,
-    run_lengths,
 )
+from lockon.files import write_whole
 
 
 def result_file(folder: Path, stem: str) -> Path:
-    """The binary file of that name if there is one, else the text file."""
-    binary = folder / f"{stem}.bin"
-    return binary if binary.is_file() else folder / f"{stem}.txt"
+    """The binary or the text file of that name; the latter's name where there is none.
+
+    Raises:
+        DataError: there are both, and toolkits differ in which one counts.
+    """
+    binary, text = folder / f"{stem}.bin", folder / f"{stem}.txt"
+    there = os.path.lexists(binary)
+    if there and os.path.lexists(text):
+        raise DataError(f"{short(text)} and {binary.name} are of one run, and one alone can count; remove the other")
+    return binary if there else text
 
 
 def read_regions(path: Path) -> list[Region]:
@@ -35,16 +46,9 @@ def read_regions(path: Path) -> list[Region]:
     Raises:
         DataError: the file is missing or malformed; names file and line, or region.
     """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}") from None
     if path.suffix == ".bin":
-        return _decode(content, path)
-    try:
-        return parse_lines(path, content.decode("ascii").rstrip().splitlines())
-    except UnicodeDecodeError:
-        raise DataError(f"{path}: is not a text of regions, one per line; binary ones are called .bin") from None
+        return _decode(result_bytes(path), path)
+    return parse_lines(short(path), result_text(path).rstrip().split("\n"))
 
 
 def write_regions(path: Path, regions: Iterable[Region]) -> None:
@@ -54,11 +58,10 @@ def write_regions(path: Path, regions: Iterable[Region]) -> None:
         OutputError: the file cannot be written, or a number is too large for the binary form.
     """
     try:
-        content = _encode(list(regions)) if path.suffix == ".bin" else _lines(regions).encode()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
-    except (OSError, struct.error, OverflowError) as error:
+        content = _encode(list(regions)) if path.suffix == ".bin" else _lines(regions)
+    except (struct.error, OverflowError) as error:
         raise OutputError(f"{path}: cannot write regions: {error}") from None
+    write_whole(path, content)
 
 
 def _lines(regions: Iterable[Region]) -> str:
@@ -86,9 +89,8 @@ def _encode_region(region: Region) -> bytes:
             return struct.pack(f"<BH{2 * count}f", 2, count, *numbers(region))
         case Mask():
             mask = crop(region)
-            height, width = mask.pixels.shape
-            runs = [part for run in run_lengths(mask.pixels) for part in _split(run)]
-            return struct.pack(f"<B2h3H{len(runs)}H", 3, mask.x, mask.y, width, height, len(runs), *runs)
+            runs = [part for run in mask.runs.tolist() for part in _split(run)]
+            return struct.pack(f"<B2h3H{len(runs)}H", 3, mask.x, mask.y, mask.width, mask.height, len(runs), *runs)
 
 
 def _split(run: int) -> list[int]:
@@ -106,9 +108,11 @@ def _decode(content: bytes, path: Path) -> list[Region]:
             region, place = _decode_region(content, place)
             regions.append(region)
     except (struct.error, DataError) as error:
-        raise DataError(f"{path}: region {len(regions) + 1} cannot be read: {error}") from None
+        raise DataError(f"{short(path)}: region {len(regions) + 1} cannot be read: {error}") from None
     if version != _VERSION or place != len(content):
-        raise DataError(f"{path}: is not a binary result of version {_VERSION}, or has more than its {count} regions")
+        raise DataError(
+            f"{short(path)}: is not a binary result of version {_VERSION}, or has more than its {count} regions"
+        )
     return regions
 
 
@@ -117,15 +121,21 @@ def _decode_region(content: bytes, place: int) -> tuple[Region, int]:
     kind, place = content[place] if place < len(content) else -1, place + 1
     match kind:
         case 0:
-            return Code(*struct.unpack_from("<I", content, place)), place + 4
+            (code,) = struct.unpack_from("<I", content, place)
+            if code not in CODES:
+                raise DataError(f"{code} is no code: expected 0, 1 or 2")
+            return Code(code), place + 4
         case 1:
             return region_of(struct.unpack_from("<4f", content, place)), place + 16
         case 2:
             (count,) = struct.unpack_from("<H", content, place)
-            corners = struct.unpack_from(f"<{2 * count}f", content, place + 2)
-            return Polygon(tuple(zip(corners[::2], corners[1::2], strict=True))), place + 2 + 8 * count
+            if count < 3:
+                raise DataError(f"{count} corners are no polygon")
+            return region_of(struct.unpack_from(f"<{2 * count}f", content, place + 2)), place + 2 + 8 * count
         case 3:
             x, y, width, height, count = struct.unpack_from("<2h3H", content, place)
             runs = struct.unpack_from(f"<{count}H", content, place + 10)
             return from_run_lengths(x, y, width, height, runs), place + 10 + 2 * count
+        case 4:
+            return region_of(struct.unpack_from("<2f", content, place)), place + 8  # a point, since vot-toolkit 0.8
     raise DataError("expected a code, rectangle, polygon or mask (0 to 3)")

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import islice
+from math import isfinite, nan
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +25,19 @@ import torch
 from lockon import __version__
 from lockon.boxes import Box, Polygon
 from lockon.data.sources import PictureFile
-from lockon.errors import LockonError
-from lockon.evaluation.results import Claim, is_complete, open_folder, write_trace
+from lockon.errors import DataError, LockonError, OutputError
+from lockon.evaluation.opencv import ELSEWHERE
+from lockon.evaluation.results import (
+    Claim,
+    check_apart,
+    check_names,
+    differs,
+    is_box,
+    is_complete,
+    open_folder,
+    shown,
+    write_trace,
+)
 from lockon.evaluation.sequences import Benchmark, Trace
 from lockon.evaluation.trackers import Entrant, Steps, open_tracker
 from lockon.tracker import Result
@@ -44,6 +57,7 @@ class Job:
         device: as ``open_tracker`` takes it.
         threads: of PyTorch, in each process.
         batch: sequences that advance together.
+        patience: as ``open_tracker`` takes it.
     """
 
     tracker: str
@@ -52,17 +66,27 @@ class Job:
     device: str = "auto"
     threads: int = 1
     batch: int = 1
+    patience: float | None = None
 
-    def open(self) -> Entrant:
-        """The tracker."""
-        return open_with_threads(self.tracker, self.benchmark.name, self.device, self.threads)
+    @contextmanager
+    def open(self) -> Iterator[Entrant]:
+        """The tracker, and so many threads of PyTorch and OpenCV in this process until it is closed."""
+        before = torch.get_num_threads(), cv2.getNumThreads()
+        set_threads(self.threads, self.threads)
+        try:
+            tracker = open_tracker(self.tracker, self.benchmark.name, self.device, self.patience)
+            try:
+                yield tracker
+            finally:
+                tracker.close()
+        finally:
+            set_threads(*before)
 
 
-def open_with_threads(tracker: str, benchmark: str, device: str, threads: int) -> Entrant:
-    """A tracker that runs in so many threads, as does all else of PyTorch and OpenCV in this process."""
-    torch.set_num_threads(threads)
-    cv2.setNumThreads(threads)
-    return open_tracker(tracker, benchmark, device)
+def set_threads(of_torch: int, of_opencv: int) -> None:
+    """How many threads work in this process."""
+    torch.set_num_threads(of_torch)
+    cv2.setNumThreads(of_opencv)
 
 
 @dataclass(frozen=True)
@@ -126,7 +150,12 @@ class Lane:
         self.error = f"{self.name}, frame {len(self.results) + 1}: {error}"
 
     def add(self, state: Any, result: Result, seconds: float) -> None:
-        """One frame more."""
+        """One frame more; the end of the lane where the tracker's answer is no box."""
+        corners_ = [value for corner in result.polygon or () for value in corner]
+        if not is_box(result.box) or not all(map(isfinite, corners_)):
+            told = shown(corners_ if is_box(result.box) else result.box)
+            self.fail(f"the tracker answered {told}; numbers must be finite, and sizes not negative")
+            return
         self.state = state
         self.results.append(replace(result, mask=None))  # masks of whole sequences would fill the memory
         self.seconds.append(seconds)
@@ -134,7 +163,7 @@ class Lane:
     def trace(self) -> Trace:
         """The results."""
         found = np.array([result.found for result in self.results], bool)
-        scores = np.array([result.score for result in self.results], float)
+        scores = np.array([result.score if isfinite(result.score) else nan for result in self.results], float)
         return Trace(np.array([result.box for result in self.results]), np.array(self.seconds), scores, found)
 
     def polygons(self) -> list[Polygon]:
@@ -157,11 +186,13 @@ def open_lane(job: Job, name: str, reads: bool, reader: Executor) -> Lane:
         sequence = job.benchmark.read(name)
     except LockonError as error:
         return Lane.done(name, str(error))
+    x, y, w, h = sequence.boxes[0].tolist()
     if not np.isfinite(sequence.boxes[0]).all():
         return Lane.done(name, f"{name}: its first frame has no box to start on")
+    if w <= 0 or h <= 0:
+        return Lane.done(name, f"{name}: its first frame has a box without area, {shown((x, y, w, h))}")
     files = iter(sequence.files)
     frames = files if reads else ahead((PictureFile(str(file)).decode() for file in files), reader)
-    x, y, w, h = sequence.boxes[0].tolist()
     return Lane(name, frames, (x, y, w, h), len(sequence))
 
 
@@ -200,6 +231,9 @@ def follow(tracker: Entrant, lanes: Iterator[Lane | None], batch: int = 1) -> It
         for group in _groups([lane for lane in active if not lane.event.ended], width):
             _advance(tracker.steps, group)
         yield from active
+        for lane in active:
+            if lane.event.ended:
+                lane.state = None  # what the tracker keeps for it is free for another
         active = [lane for lane in active if not lane.event.ended]
 
 
@@ -222,7 +256,7 @@ def _advance(steps: Steps, lanes: list[Lane]) -> None:
 
 
 def _track(steps: Steps, pairs: list[tuple[Lane, Any]]) -> None:
-    """Lanes and their frames; the time of the call is shared out evenly."""
+    """Lanes and their frames; the time of the call is shared out evenly, unless the tracker's own is told."""
     if not pairs:
         return
     lanes, frames = [lane for lane, _ in pairs], [frame for _, frame in pairs]
@@ -241,10 +275,10 @@ def _track(steps: Steps, pairs: list[tuple[Lane, Any]]) -> None:
         return
     seconds = (time.perf_counter() - begin) / len(pairs)
     for lane, (state, result) in zip(lanes, advanced, strict=True):
-        lane.add(state, result, seconds)
+        lane.add(state, result, result.times.get(ELSEWHERE, 1000 * seconds) / 1000)
 
 
-def work(job: Job, names: Iterable[str]) -> Iterator[Event]:
+def work(job: Job, names: Iterable[str]) -> Generator[Event, None, None]:
     """Tracks sequences and writes their results, in this process.
 
     A sequence that another run has claimed comes later, and is left out if it is complete by then.
@@ -252,10 +286,9 @@ def work(job: Job, names: Iterable[str]) -> Iterator[Event]:
     Raises:
         OutputError: results cannot be written; those written before are complete.
     """
-    tracker = job.open()
     claims: dict[str, Claim] = {}
     try:
-        with ThreadPoolExecutor(job.batch) as reader:
+        with job.open() as tracker, ThreadPoolExecutor(job.batch) as reader:
             for lane in follow(tracker, _claimed(job, names, claims, tracker.reads, reader), job.batch):
                 if lane.results and lane.complete:
                     write_trace(job.folder, lane.name, lane.trace(), lane.polygons())
@@ -265,7 +298,6 @@ def work(job: Job, names: Iterable[str]) -> Iterator[Event]:
     finally:
         for claim in claims.values():
             claim.release()
-        tracker.close()
 
 
 def _claimed(
@@ -288,14 +320,24 @@ def _claimed(
 
 
 def make_job(
-    tracker: str, benchmark: Benchmark, out: Path, device: str = "auto", threads: int = 1, batch: int = 1
+    tracker: str,
+    benchmark: Benchmark,
+    out: Path,
+    device: str = "auto",
+    threads: int = 1,
+    batch: int = 1,
+    patience: float | None = None,
 ) -> Job:
     """A job whose folder of results is there and fits; its arguments are those of ``Job``, ``out`` that of --out.
 
     Raises:
-        LockonError: a tracker that cannot be had, or a folder that cannot be used (``results.open_folder``).
+        LockonError: a tracker that cannot be had, names of sequences that cannot be files' names, or a folder that
+            cannot be used: it lies in the data, has something else in it (``results.open_folder``), or has results
+            of other data.
     """
-    entrant = open_tracker(tracker, benchmark.name, device)
+    check_names(benchmark.names)
+    _refuse_data(out, benchmark)
+    entrant = open_tracker(tracker, benchmark.name, device, patience)
     entrant.close()
     config = entrant.config | {
         "benchmark": benchmark.name,
@@ -306,14 +348,40 @@ def make_job(
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     folder = open_folder(out, benchmark.name, entrant.name, config)
-    return Job(tracker, benchmark, folder, device, threads, batch)
+    check_apart(folder, benchmark.names)
+    _refuse_other_data(folder, benchmark)
+    return Job(tracker, benchmark, folder, device, threads, batch, patience)
 
 
-def run(job: Job, workers: int = 1, ray: str | None = None) -> Iterator[Event]:
-    """Tracks what is not complete yet, and tells how far it is.
+def _refuse_data(out: Path, benchmark: Benchmark) -> None:
+    """Results in a data set could be taken for sequences of it."""
+    if benchmark.root is None:
+        return
+    root = benchmark.root.resolve()
+    for place in (out.resolve(), (out / benchmark.name).resolve()):
+        if place == root or root in place.parents:
+            raise OutputError(f"{out}: lies in the data set, {benchmark.root}; give an --out beside it")
+
+
+def _refuse_other_data(folder: Path, benchmark: Benchmark) -> None:
+    """What is complete must be of these sequences, not of others with the same names."""
+    for name in benchmark.names:
+        if not is_complete(folder, name):
+            continue
+        try:
+            sequence = benchmark.read(name)
+        except LockonError:  # told when it is its turn
+            continue
+        if difference := differs(folder, name, len(sequence), sequence.boxes[0]):
+            raise DataError(f"{folder}/{name}.txt: results of other data: {difference}; choose another --out")
+
+
+def run(job: Job, workers: int = 1, ray: str | None = None) -> Generator[Event, None, None]:
+    """Tracks what is not complete yet, and tells how far it is; what it started ends when it is closed.
 
     Args:
-        workers: processes on this machine.
+        workers: processes on this machine. A script that asks for more than one is run again by each of them, up to
+            ``if __name__ == "__main__":``.
         ray: address of a Ray cluster that does the work instead.
 
     Raises:

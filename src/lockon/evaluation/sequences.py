@@ -64,12 +64,16 @@ class Benchmark:
         names: of the sequences, in the benchmark's order.
         read: a sequence by its name; raises ``DataError`` where its copy is incomplete or malformed.
         toolkit: whose conventions papers score it with (``metrics.TOOLKITS``); of VOT, the kind of experiment.
+        remarks: what its user should know before it is read, such as folders that are left out.
+        root: the folder of the data set; None where it is in memory.
     """
 
     name: str
     names: tuple[str, ...]
     read: Callable[[str], Sequence]
     toolkit: str = "plain"
+    remarks: tuple[str, ...] = ()
+    root: Path | None = None
 
     def __iter__(self) -> Iterator[Sequence]:
         return map(self.read, self.names)

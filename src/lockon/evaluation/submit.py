@@ -7,28 +7,35 @@ VOT toolkit itself. Servers say little about what is wrong with an archive, so a
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
-import tempfile
 import zipfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 
+from lockon.annotations import LARGEST
 from lockon.benchmarks import BENCHMARKS
-from lockon.errors import DataError, OutputError
+from lockon.errors import DataError, OutputError, first_few
 from lockon.evaluation.foreign import Results
 from lockon.evaluation.sequences import Array, Benchmark, Sequence
+from lockon.evaluation.workspace import find_toolkit
+from lockon.files import whole_file
+from lockon.names import name_of
 
 REPETITIONS = 3  # that GOT-10k takes at most
 NEAR = 1.0  # pixels that the first row may be off the given box: some toolkits write whole pixels, pysot shifts it
-NAMED = 5  # how many of the faults an error names
+PATIENCE = 3600.0  # seconds for the VOT toolkit to pack; the largest challenge's results take minutes
+SAID = 600  # characters of what it said that are told, from the end
+TRACKER = re.compile(r"\w[\w-]*(@[\w-]*)?", re.ASCII)  # as the VOT toolkit refers to one, and to a version of it
+COLOUR = re.compile(r"\x1b\[[\d;]*m")
 OFFLINE = dict.fromkeys(("HTTPS_PROXY", "https_proxy"), "http://127.0.0.1:9")  # the toolkit asks for its news
 DATE = (1980, 1, 1, 0, 0, 0)  # the date of packed files: the same results give the same archive
+UNIX = 3  # as a zip's members have it
 
 
 @dataclass(frozen=True)
@@ -97,6 +104,8 @@ def _in_sequence(server: Server, sequence: Sequence, boxes: Array, seconds: Arra
     for run in runs:
         if (odd := ~np.isfinite(run).all(1)).any():
             yield f"row {odd.argmax() + 1} is not finite"
+        elif (odd := (np.abs(run) > LARGEST).any(1)).any():
+            yield f"row {odd.argmax() + 1} has a number that is no coordinate"
         elif (odd := (run[:, 2:] < 0).any(1)).any():
             yield f"row {odd.argmax() + 1} has a negative size"
         if len(run) and not (np.abs(run[0] - sequence.boxes[0]) <= NEAR).all():
@@ -111,72 +120,104 @@ def _in_sequence(server: Server, sequence: Sequence, boxes: Array, seconds: Arra
             yield "times that are negative or not finite"
 
 
+def refuse_existing(out: Path) -> None:
+    """Looks, before the work, whether an archive can have its name.
+
+    Raises:
+        OutputError: something is there already.
+    """
+    if os.path.lexists(out):
+        raise OutputError(f"{out}: is there already and is not written over; move it away or give another name")
+
+
 def pack(server: str, results: Results, benchmark: Benchmark, out: Path) -> Path:
     """Packs one tracker's results for a server.
 
     Args:
         server: "got10k" or "trackingnet".
         benchmark: its test set, with all pictures and given boxes.
-        out: the archive to write.
+        out: the archive to write, which is not there yet.
 
     Raises:
-        DataError: the server would not take it (see ``find_faults``): nothing is written.
-        OutputError: the archive cannot be written; nothing half-written is left.
+        DataError: the server would not take it (see ``find_faults``), or a sequence's name is a path: nothing is
+            written.
+        OutputError: the archive cannot be written, or is there already; nothing half-written is left.
     """
+    refuse_existing(out)
+    for name in benchmark.names:
+        name_of(name, f"{benchmark.name}, in the archive")
     if faults := find_faults(server, results, benchmark):
-        told = faults[:NAMED] + ([f"and {len(faults) - NAMED} more"] if len(faults) > NAMED else [])
         count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
-        raise DataError(f"{results.tracker}: not packed, {count}: {'; '.join(told)}")
+        raise DataError(f"{results.tracker}: not packed, {count}: {first_few(faults, between='; ')}")
     write = SERVERS[server].files
-    temporary = _beside(out)
-    try:
-        with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
-            for name in benchmark.names:
-                boxes = results.boxes[name].reshape(-1, *results.boxes[name].shape[-2:])
-                seconds = results.seconds.get(name, np.empty((0, 0))).reshape(len(boxes), -1)
-                for path, text in write(name, boxes, seconds).items():
-                    archive.writestr(zipfile.ZipInfo(path, DATE), text, zipfile.ZIP_DEFLATED)
-        os.replace(temporary, out)
-    except OSError as error:
-        raise OutputError(f"{out}: cannot write the archive: {error.strerror or error}") from None
-    finally:
-        temporary.unlink(missing_ok=True)
+    with whole_file(out, replace=False) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in benchmark.names:
+            boxes = results.boxes[name].reshape(-1, *results.boxes[name].shape[-2:])
+            seconds = results.seconds.get(name, np.empty((0, 0))).reshape(len(boxes), -1)
+            for path, text in write(name, boxes, seconds).items():
+                archive.writestr(_member(path), text, zipfile.ZIP_DEFLATED)
     return out
 
 
-def _beside(out: Path) -> Path:
-    """A new file in the archive's folder, to be renamed when it is whole."""
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(".part", ".", out.parent)
-    except OSError as error:
-        raise OutputError(f"{out}: cannot write the archive: {error.strerror or error}") from None
-    os.close(handle)
-    os.chmod(name, 0o644)
-    return Path(name)
+def _member(path: str) -> zipfile.ZipInfo:
+    """A file in an archive, that of every system's the same."""
+    member = zipfile.ZipInfo(path, DATE)
+    member.create_system, member.external_attr = UNIX, 0o644 << 16
+    return member
 
 
-def pack_vot(workspace: Path, tracker: str, out: Path) -> Path:
+def pack_vot(workspace: Path, tracker: str, out: Path, patience: float = PATIENCE) -> Path:
     """Has the VOT toolkit pack a tracker's results of one of its workspaces, as its challenges take them.
+
+    Args:
+        tracker: its name in the workspace.
+        out: the archive to write, which is not there yet.
+        patience: seconds that the toolkit may take.
 
     Raises:
         DataError: no toolkit, or it does not pack them: its own words say why.
-        OutputError: the archive cannot be written.
+        OutputError: the archive cannot be written, or is there already.
     """
-    if find_spec("vot") is None:
-        raise DataError("the VOT toolkit is not installed: pip install 'lockon[vot]'")
+    find_toolkit()
+    refuse_existing(out)
     if not (workspace / "config.yaml").is_file():
         raise DataError(f"{workspace}: no workspace of the VOT toolkit; expected config.yaml there")
-    before = set(workspace.rglob("*.zip"))
-    command = [sys.executable, "-m", "vot", "pack", "--workspace", str(workspace), tracker]
-    ran = subprocess.run(command, env=os.environ | OFFLINE, capture_output=True, text=True, check=False)
-    made = sorted(set(workspace.rglob("*.zip")) - before)
-    if ran.returncode or not made:  # it ends well also where results are missing
-        said = " ".join((ran.stdout + ran.stderr).split()) or "nothing"
-        raise DataError(f"{workspace}: the VOT toolkit packed no results of {tracker}; it said: {said[-600:]}")
+    if not TRACKER.fullmatch(tracker):
+        raise DataError(f"{tracker!r} names no tracker of the VOT toolkit; expected letters, digits, _ and -")
+    before = set(workspace.glob("*.zip"))  # where the toolkit puts them
+    said, failed = _have_packed(workspace, tracker, patience)
+    made = sorted(set(workspace.glob("*.zip")) - before)
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        shutil.move(made[0], out)
-    except OSError as error:
-        raise OutputError(f"{out}: cannot write the archive: {error.strerror or error}") from None
+        if failed or not made:  # it ends well also where results are missing
+            raise DataError(f"{workspace}: the VOT toolkit packed no results of {tracker}; it said: {said}")
+        with made[0].open("rb") as source, whole_file(out, replace=False) as file:
+            shutil.copyfileobj(source, file)
+    finally:
+        for path in made:
+            path.unlink(missing_ok=True)
     return out
+
+
+def _have_packed(workspace: Path, tracker: str, patience: float) -> tuple[str, bool]:
+    """What the toolkit said in the end, and whether it failed.
+
+    Raises:
+        DataError: it did not end in time.
+    """
+    # Without -P, a module vot.py in the current folder would be run in the toolkit's place.
+    command = [sys.executable, "-P", "-m", "vot", "pack", "--workspace", str(workspace.absolute()), tracker]
+    try:
+        ran = subprocess.run(
+            command,
+            env=os.environ | OFFLINE,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=patience,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        message = f"{workspace}: the VOT toolkit did not end in {patience:g} seconds; look what it waits for"
+        raise DataError(message) from None
+    words = " ".join(COLOUR.sub("", ran.stdout.decode(errors="replace")).split()) or "nothing"
+    return words[-SAID:], ran.returncode != 0

@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from collections.abc import Sequence as Rows
 from dataclasses import dataclass, field
+from glob import escape
 from itertools import zip_longest
 from pathlib import Path
 from types import MappingProxyType
@@ -23,6 +24,7 @@ from lockon.evaluation.overlaps import Size, Toolkit, overlaps
 from lockon.evaluation.region_files import read_regions, result_file
 from lockon.evaluation.regions import FAILED, NOTHING, STARTED, Code, Region, truth
 from lockon.evaluation.sequences import Array, Sequence
+from lockon.names import name_of
 
 SKIP = 5  # frames from a failure to the next start
 BURN_IN = 10  # frames from a start that do not count for accuracy
@@ -112,11 +114,13 @@ def read_runs(folder: Path, names: Iterable[str]) -> dict[str, list[list[Region]
     ``FOLDER`` is ``TRACKER/baseline``. All runs are read; pysot itself takes only the first unless there are 15.
 
     Raises:
-        DataError: a sequence without a run, or a malformed file.
+        DataError: a sequence without a run, a malformed file, or a name that is a path.
     """
     runs = {}
     for name in names:
-        stems = {file.stem for file in (folder / name).glob(f"{name}_[0-9][0-9][0-9].*")}
+        name_of(name, f"results in {folder}")
+        files = (folder / name).glob(f"{escape(name)}_[0-9][0-9][0-9].*")
+        stems = {file.stem for file in files if file.suffix in (".txt", ".bin")}
         if not stems:
             raise DataError(f"{folder / name}: no runs; expected {name}_001.txt and so on")
         runs[name] = [read_regions(result_file(folder / name, stem)) for stem in sorted(stems)]

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from math import nan
+from math import isfinite, nan
 from pathlib import Path
 from typing import Any, Protocol
 
-import cv2
-import numpy as np
-
 from lockon.boxes import Box
-from lockon.errors import ModelError
+from lockon.errors import DataError, ModelError
+from lockon.evaluation.opencv import OpenCVSteps, find_files
+from lockon.files import why
 from lockon.models import MODELS
-from lockon.registry import closest, create_model, find_device, shipped_weights
+from lockon.registry import create_model, find_device, shipped_weights
 from lockon.tracker import Result, Tracker
+
+LONGEST = 100  # bytes of a folder's name
 
 States = list[tuple[Any, Result]]
 
@@ -43,7 +43,7 @@ class Entrant:
         config: what its results depend on, as JSON has it.
         together: several sequences may go through one call of ``steps`` and be faster for it.
         reads: it wants the frames' files, and knows one target at a time; others get (height, width, 3) uint8 RGB.
-        close: ends what it started.
+        close: ends what it started; it can start again.
     """
 
     name: str
@@ -54,7 +54,7 @@ class Entrant:
     close: Callable[[], None] = lambda: None
 
 
-def open_tracker(text: str, benchmark: str = "", device: str = "auto") -> Entrant:
+def open_tracker(text: str, benchmark: str = "", device: str = "auto", patience: float | None = None) -> Entrant:
     """A tracker by what ``--tracker`` says of it.
 
     Args:
@@ -62,18 +62,23 @@ def open_tracker(text: str, benchmark: str = "", device: str = "auto") -> Entran
             ``opencv-mil`` and others of ``OPENCV``, with =FILE or =FOLDER where they need a network; ``trax:COMMAND``.
         benchmark: a model gets the settings that its paper has for it.
         device: of models; see ``registry.find_device``.
+        patience: seconds to wait for an answer of a tracker that runs in a process of its own. By default two minutes
+            for a command, and for OpenCV's trackers a minute to start and half a minute for every frame.
 
     Raises:
-        LockonError: an unknown name, or a file, device, build or package that is missing.
+        LockonError: an unknown name, or a file, device, build or package that is missing; a patience that is no
+            positive number.
     """
+    if patience is not None and not (isfinite(patience) and patience > 0):
+        raise DataError(f"patience of {patience:g} seconds; give a number above 0, or none")
     if text.startswith("trax:"):
-        return _open_trax(text.removeprefix("trax:").strip())
+        return _open_trax(text.removeprefix("trax:").strip(), patience)
     name, _, given = text.partition("=")
     path = Path(given) if given else None
     if name == "still":
         return Entrant(name, Still(), {"tracker": name})
     if name.startswith("opencv-"):
-        return _open_opencv(name, path)
+        return _open_opencv(name, path, patience)
     return _open_model(name, path, benchmark, device)
 
 
@@ -88,10 +93,10 @@ def _open_model(name: str, weights: Path | None, benchmark: str, device: str) ->
     return Entrant(_folder_name(label), Tracker(model, place), config, together=place.type != "cpu")
 
 
-def _open_trax(command: str) -> Entrant:
+def _open_trax(command: str, patience: float | None) -> Entrant:
     from lockon.evaluation.trax import TraxTracker  # needs the vot extra
 
-    tracker = TraxTracker(command)
+    tracker = TraxTracker(command) if patience is None else TraxTracker(command, patience)
     return Entrant(
         _folder_name(f"trax-{command}"),
         Alone(lambda file, box: (None, tracker.init(file, box)), lambda file, _: (None, tracker.update(file))),
@@ -101,16 +106,36 @@ def _open_trax(command: str) -> Entrant:
     )
 
 
+def _open_opencv(name: str, given: Path | None, patience: float | None) -> Entrant:
+    files = find_files(name, given)
+    config = {"tracker": name, "weights": _digests(list(files.values()))}
+    steps = OpenCVSteps(name, files, patience)
+    try:
+        steps.check()
+    except BaseException:
+        steps.close()
+        raise
+    return Entrant(name, steps, config, close=steps.close)
+
+
 def _folder_name(text: str) -> str:
-    return re.sub(r"[^\w.+-]+", "-", text).strip("-.")[:100]
+    """A name that a folder can have anywhere; of a long text the beginning, and what tells it from others."""
+    name = re.sub(r"[^\w.+-]+", "-", text).strip("-.")
+    if len(name.encode()) <= LONGEST:
+        return name
+    mark = hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()[:8]
+    return f"{name.encode()[: LONGEST - 9].decode(errors='ignore')}-{mark}"
 
 
 def _digests(files: Sequence[Path]) -> dict[str, str]:
     """SHA-256 by file name."""
     digests = {}
     for path in files:
-        with path.open("rb") as file:
-            digests[path.name] = hashlib.file_digest(file, "sha256").hexdigest()
+        try:
+            with path.open("rb") as file:
+                digests[path.name] = hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise ModelError(f"{path}: cannot be read: {why(error)}") from None
     return digests
 
 
@@ -146,104 +171,3 @@ class Alone:
 def _box(box: Sequence[float]) -> Box:
     x, y, w, h = (float(v) for v in box)
     return x, y, w, h
-
-
-# OpenCV
-
-
-@dataclass(frozen=True)
-class OpenCVInfo:
-    """One of OpenCV's trackers.
-
-    Attributes:
-        kind: its name in ``cv2``, after Tracker.
-        files: the networks it needs: the field of its parameters, and what the file is called in a folder.
-    """
-
-    kind: str
-    files: tuple[tuple[str, str], ...] = ()
-
-
-OPENCV = {
-    "opencv-mil": OpenCVInfo("MIL"),
-    "opencv-csrt": OpenCVInfo("CSRT"),
-    "opencv-kcf": OpenCVInfo("KCF"),
-    "opencv-vit": OpenCVInfo("Vit", (("net", "*.onnx"),)),
-    "opencv-nano": OpenCVInfo("Nano", (("backbone", "*backbone*.onnx"), ("neckhead", "*head*.onnx"))),
-    "opencv-dasiamrpn": OpenCVInfo(
-        "DaSiamRPN", (("model", "*model*.onnx"), ("kernel_cls1", "*cls1*.onnx"), ("kernel_r1", "*r1*.onnx"))
-    ),
-}
-
-
-def _open_opencv(name: str, given: Path | None) -> Entrant:
-    if name not in OPENCV:
-        raise ModelError(f"unknown tracker {name!r}; {closest(name, OPENCV)}")
-    info = OPENCV[name]
-    create = getattr(cv2, f"Tracker{info.kind}_create", None)
-    if create is None:
-        raise ModelError(
-            f"{name} is not in this build of OpenCV ({cv2.__version__}): install opencv-contrib-python-headless "
-            "in place of opencv-python-headless"
-        )
-    files = _find_files(name, info, given)
-    arguments = []
-    if files:
-        params = getattr(cv2, f"Tracker{info.kind}_Params")()
-        for parameter, file in files.items():
-            setattr(params, parameter, str(file))
-        arguments.append(params)
-    config = {"tracker": name, "weights": _digests(list(files.values()))}
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)  # not what its new engine lacks, with each track
-    steps = _opencv_steps(lambda: create(*arguments), scored=bool(files))
-    with _opencv_errors(f"{name}: cannot use {given}"):
-        create(*arguments)
-    return Entrant(name, steps, config)
-
-
-def _find_files(name: str, info: OpenCVInfo, given: Path | None) -> dict[str, Path]:
-    """The networks of a tracker by parameter, in the given file or folder."""
-    expected = " and ".join(pattern for _, pattern in info.files)
-    if not info.files:
-        if given is not None:
-            raise ModelError(f"{name} needs no file; write --tracker {name}")
-        return {}
-    if given is None:
-        raise ModelError(f"{name} needs a network: write --tracker {name}=FOLDER, where FOLDER has {expected}")
-    if given.is_file() and len(info.files) == 1:
-        return {info.files[0][0]: given}
-    found = {parameter: sorted(given.glob(pattern)) for parameter, pattern in info.files}
-    if any(len(files) != 1 for files in found.values()):
-        raise ModelError(f"{given}: {name} expects a folder with one file each of {expected}")
-    return {parameter: files[0] for parameter, files in found.items()}
-
-
-def _opencv_steps(make: Callable[[], Any], scored: bool) -> Alone:
-    """One of OpenCV's trackers, those with a network with a score; where it loses the target, the last box stays.
-
-    MIL draws random numbers from the time of day: its results differ from run to run.
-    """
-
-    def init(frame: np.ndarray, box: Box) -> tuple[Any, Result]:
-        x, y, w, h = (round(v) for v in box)
-        with _opencv_errors(f"cannot start on box {x},{y},{w},{h}"):
-            tracker = make()
-            tracker.init(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR), (x, y, w, h))
-        return (tracker, box), Result(box, nan, True)
-
-    def update(frame: np.ndarray, state: Any) -> tuple[Any, Result]:
-        tracker, last = state
-        with _opencv_errors("cannot go on"):
-            found, new = tracker.update(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
-        box = _box(new) if found else last
-        return (tracker, box), Result(box, tracker.getTrackingScore() if scored else nan, bool(found))
-
-    return Alone(init, update)
-
-
-@contextmanager
-def _opencv_errors(what: str) -> Iterator[None]:
-    try:
-        yield
-    except cv2.error as error:
-        raise ModelError(f"{what}: {str(error).splitlines()[0]}") from None

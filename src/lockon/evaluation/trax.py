@@ -6,16 +6,11 @@ extra, whose ``trax`` package is the protocol's own library.
 
 from __future__ import annotations
 
-import os
 import shlex
-import signal
-import subprocess
-import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
-from math import nan
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from math import isfinite, nan
 from pathlib import Path
-from threading import Timer
 from typing import Any
 
 import numpy as np
@@ -23,6 +18,7 @@ import numpy as np
 from lockon.boxes import Box
 from lockon.data.sources import decode
 from lockon.errors import BoxError, DataError, SourceError, TrackerError
+from lockon.evaluation.child import FAREWELL, Child, LateError
 from lockon.evaluation.regions import Code, Mask, Polygon, Rectangle, Region, enclosing_box, fitted_box
 from lockon.tracker import Result, Tracker
 
@@ -31,10 +27,6 @@ try:
     from trax.client import Client
 except ImportError:
     raise TrackerError("TraX needs the package vot-trax: pip install 'lockon[vot]'") from None
-
-
-FAREWELL = 3.0  # seconds in which a process may end by itself
-LAST_LINES = 5  # of its errors that are told
 
 
 def serve(tracker: Tracker, name: str) -> None:
@@ -209,27 +201,13 @@ class _Process:
     def __init__(self, command: str, timeout: float) -> None:
         self._command = command
         self._timeout = timeout
-        self._late = False
         self._client: Any = None
-        self._words = tempfile.TemporaryFile()  # noqa: SIM115 -- open as long as the process
         try:
-            self._process = subprocess.Popen(
-                shlex.split(command),
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=self._words,
-                env=os.environ | {"TRAX": "1"},
-                start_new_session=True,
-            )
+            self._child = Child(shlex.split(command), {"TRAX": "1"})
         except (OSError, ValueError, IndexError) as error:
-            self._words.close()
             raise TrackerError(f"{command!r} cannot be started: {error}") from None
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._pipes = self._process.stdin, self._process.stdout
-        with self._answering("before it said hello"):
-            descriptors = tuple(pipe.fileno() for pipe in self._pipes)
-            self._client = Client(descriptors, log=lambda _: None)  # the library fails without a log
+        descriptors = self._child.stdin.fileno(), self._child.stdout.fileno()
+        self._client = self._ask(lambda: Client(descriptors, log=_no_log), "before it said hello")
 
     @property
     def ended(self) -> bool:
@@ -241,65 +219,45 @@ class _Process:
         return self._client.get("vot") is not None
 
     def initialize(self, file: Path, region: Any) -> None:
-        with self._answering(f"at {file}"):
-            self._client.initialize(_color(file), [(region, {})], {})
+        self._ask(lambda: self._client.initialize(_color(file), [(region, {})], {}), f"at {file}")
 
     def frame(self, file: Path) -> tuple[Any, Mapping[str, str]]:
         """The region and properties of the first object."""
-        with self._answering(f"at {file}"):
-            objects, _ = self._client.frame(_color(file), {}, [])
+        objects, _ = self._ask(lambda: self._client.frame(_color(file), {}, []), f"at {file}")
+        if not objects:
+            raise TrackerError(f"{self._command}: answered without a region at {file}")
         region, properties = objects[0]
         return region, properties
 
     def close(self) -> None:
+        """Says goodbye, and ends what does not go by itself."""
         if self._client is not None:
-            self._client.quit()
-            with suppress(subprocess.TimeoutExpired):
-                self._process.wait(FAREWELL)
-        self._kill()
-        self._client = None  # which closes its ends of the pipes
-        for pipe in self._pipes:
-            with suppress(OSError):
-                pipe.close()
-        self._words.close()
+            with suppress(LateError, trax.TraxException):
+                self._child.within(FAREWELL, self._client.quit)
+                self._child.wait()
+        self._end()
 
-    @contextmanager
-    def _answering(self, when: str) -> Iterator[None]:
-        """Ends the process if it does not answer in time; every way of failing becomes one error."""
-        late = Timer(self._timeout, self._give_up)
-        late.start()
+    def _ask(self, call: Callable[[], Any], when: str) -> Any:
+        """What the command answers; every way of failing becomes one error, and ends it."""
         try:
-            yield
+            return self._child.within(self._timeout, call)
+        except LateError as error:
+            fault = str(error)
         except trax.TraxException as error:
-            late.cancel()
-            message = f"{self._command}: {self._fault(error)} {when}; {self._last_words()}"
-            self.close()
-            raise TrackerError(message) from None
-        finally:
-            late.cancel()
+            code = self._child.wait()
+            fault = f"broke off ({error})" if code is None else f"ended with code {code}"
+        words = self._child.last_words()
+        self._end()
+        raise TrackerError(f"{self._command}: {fault} {when}; {words}")
 
-    def _give_up(self) -> None:
-        self._late = True
-        self._kill()
+    def _end(self) -> None:
+        self._child.kill()
+        self._client = None  # which closes its ends of the pipes
+        self._child.close()
 
-    def _kill(self) -> None:
-        if self._process.poll() is None:
-            os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait()
 
-    def _fault(self, error: Exception) -> str:
-        if self._late:
-            return f"gave no answer in {self._timeout:g} seconds"
-        try:
-            return f"ended with code {self._process.wait(FAREWELL)}"
-        except subprocess.TimeoutExpired:
-            return f"broke off ({error})"
-
-    def _last_words(self) -> str:
-        self._words.seek(0)
-        text = self._words.read().decode(errors="replace")
-        lines = [line.strip() for line in text.splitlines() if line.strip()]
-        return f"its last words: {' | '.join(lines[-LAST_LINES:])}" if lines else "it wrote no error"
+def _no_log(_: object) -> None:
+    """The library fails without a log."""
 
 
 def _color(file: Path) -> dict[str, Any]:
@@ -307,7 +265,9 @@ def _color(file: Path) -> dict[str, Any]:
 
 
 def _confidence(properties: Mapping[str, str]) -> float:
+    """How sure the command is, NaN where it tells nothing that is a number."""
     try:
-        return float(properties.get("confidence", "nan"))
+        value = float(properties.get("confidence", "nan"))
     except ValueError:
         return nan
+    return value if isfinite(value) else nan

@@ -24,9 +24,10 @@ from torch.nn import functional as F
 
 from lockon.boxes import Polygon, cxcywh_to_xyxy, iou_and_giou, xywh_to_xyxy, xyxy_to_cxcywh
 from lockon.crops import CropSpec, Window
-from lockon.masks import outline, place_mask
+from lockon.masks import mask_in_frame, outline
 from lockon.models import register
 from lockon.nn.anchors import cosine_window, decode, encode, make_anchors, move_boxes
+from lockon.nn.attention import steep_softmax
 from lockon.nn.correlation import Correlation
 from lockon.nn.deform import DeformConv, DeformRoIPool
 from lockon.nn.images import Normalise
@@ -202,14 +203,14 @@ class SpatialAttention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) to the same."""
         query, key, value = (conv(x).flatten(2) for conv in (self.query_conv, self.key_conv, self.value_conv))
-        attention = (query.transpose(1, 2) @ key).softmax(-1)  # (B, HW, HW), not scaled
+        attention = steep_softmax(query.transpose(1, 2) @ key)  # (B, HW, HW), not scaled
         return self.gamma * (value @ attention.transpose(1, 2)).view_as(x) + x
 
 
 def channel_attention(x: Tensor) -> Tensor:
     """(B, C, H, W) to (B, C, C) weights with which a channel looks at all channels, most at those least like it."""
     flat = x.flatten(2)
-    return (-(flat @ flat.transpose(1, 2))).softmax(-1)
+    return steep_softmax(-(flat @ flat.transpose(1, 2)))
 
 
 class ChannelAttention(nn.Module):
@@ -544,7 +545,7 @@ class SiamAttn(TrackingModel):
         places = torch.cat([low * sight.zoom + sight.origin, extent * sight.zoom], 1).tolist()
         boxes = torch.cat([centres - sizes / 2, sizes], 1).tolist()
         for probability, place, box in zip(logits.float().sigmoid().cpu().numpy(), places, boxes, strict=True):
-            mask = place_mask(probability, place, frame_size) > c.mask_above
+            mask = mask_in_frame(probability, place, frame_size, c.mask_above)
             yield mask, outline(mask, box, c.outlined_above)
 
     # Training

@@ -15,6 +15,9 @@ from torch.nn import functional as F
 from lockon.nn.norm import BatchNorm2d
 from lockon.nn.resnet import FrozenBatchNorm2d, Norm
 
+FEWEST_CHANNELS = 8  # of a 1x1 convolution with a stride: with fewer its gradient writes beyond its memory, where
+# PyTorch's oneDNN uses AVX2 and the channels come last (uxlfoundation/oneDNN, issue 6035)
+
 
 @dataclass(frozen=True)
 class RepVGGConfig:
@@ -52,7 +55,13 @@ class Branch(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) to the convolution's shape."""
-        return self.bn(self.conv(x))
+        return self.bn(self._convolve(x))
+
+    def _convolve(self, x: Tensor) -> Tensor:
+        step, *_ = self.conv.stride
+        if self.conv.kernel_size != (1, 1) or step == 1 or self.conv.in_channels >= FEWEST_CHANNELS:
+            return self.conv(x)
+        return F.conv2d(x[..., ::step, ::step], self.conv.weight)  # the same cells, chosen beforehand
 
 
 class RepVGGBlock(nn.Module):

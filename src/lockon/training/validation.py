@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,8 @@ from lockon.training.logs import Validation
 from lockon.training.recipe import model_settings
 from lockon.training.run import Run
 
+log = logging.getLogger(__name__)
+
 
 class Validator:
     """Runs the averaged weights through the tracker, on a network of its own: nothing of the run is touched.
@@ -29,7 +32,10 @@ class Validator:
 
     def __init__(self, run: Run, folder: Path, device: torch.device) -> None:
         self.run = run
-        self.sequences = list(open_benchmark("folder", folder))[run.team.rank :: run.team.size]
+        benchmark = open_benchmark("folder", folder)
+        for remark in benchmark.remarks if run.team.rank == 0 else ():
+            log.warning("%s", remark)
+        self.sequences = list(benchmark)[run.team.rank :: run.team.size]
         model = registry.create_model(run.recipe.model, settings=model_settings(run.recipe))
         self.tracker = Tracker(model, device)
 

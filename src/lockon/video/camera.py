@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from time import monotonic
 from typing import Any
@@ -12,9 +14,23 @@ from lockon.errors import FrameError, SourceError
 from lockon.pictures import Image, from_bgr
 from lockon.video.source import NOMINAL_FPS, FrameSource, RawFrames
 
+LAST_CAMERA = 99
+
 
 def _open_capture(index: int) -> Any:
-    return cv2.VideoCapture(index)
+    with _quiet():
+        return cv2.VideoCapture(index)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keeps OpenCV's own warnings off the terminal, and leaves its level as it was."""
+    logs = cv2.utils.logging
+    level = logs.setLogLevel(logs.LOG_LEVEL_SILENT)
+    try:
+        yield
+    finally:
+        logs.setLogLevel(level)
 
 
 def _picture(bgr: Any) -> tuple[Image, str]:
@@ -27,6 +43,8 @@ class CameraSource(FrameSource):
     live = True
 
     def __init__(self, index: int, start: int = 0, end: int | None = None) -> None:
+        if not 0 <= index <= LAST_CAMERA:  # OpenCV takes the hundreds for kinds of drivers
+            raise SourceError(f"no camera {index}: expected a number from 0 to {LAST_CAMERA}")
         self._capture = _open_capture(index)
         if not self._capture.isOpened():
             self._capture.release()
@@ -38,7 +56,8 @@ class CameraSource(FrameSource):
         origin = None
         try:
             while True:
-                good, bgr = self._capture.read()
+                with _quiet():
+                    good, bgr = self._capture.read()
                 if not good:
                     break
                 now = monotonic()

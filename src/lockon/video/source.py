@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
+from fractions import Fraction
 from itertools import islice
 from typing import NamedTuple, Self, TypeVar
 
-from lockon.errors import SourceError
+from lockon.errors import SourceError, masked, printable
 from lockon.pictures import Image
 
 T = TypeVar("T")
 RawFrames = Generator[tuple[float, Callable[[], tuple[Image, str]]], None, None]
 NOMINAL_FPS = 30.0  # where a source does not say
+LONGEST_NAME = 120  # bytes; leaves room for endings in the 255 that file systems allow
 
 
 class Frame(NamedTuple):
@@ -38,15 +41,17 @@ class FrameSource(ABC):
 
     `name` suits an output file; `size` is (width, height) of the first frame, upright; `fps` is nominal;
     `length` is the number of frames to come, as known when opened, else None; a `live` source does not wait.
+    `pixel_aspect` is a pixel's width by its height when shown; images are as they are stored.
     `notes` are remarks for the user about the source as a whole, a few lines that come up while it is read: a clock
     that started anew, a range of grey levels that was stretched, streams that were left out.
     Raises FrameError at a fault, after every good frame before it.
     """
 
     live = False
+    pixel_aspect = Fraction(1)
 
     def __init__(self, place: str, name: str, fps: float, total: int | None, start: int, end: int | None) -> None:
-        self.name, self.fps, self._place = name, fps, place
+        self.name, self.fps, self._place = usable_name(name), fps, masked(place)
         self.length = None if total is None else max(min(total, end or total) - start, 0)
         self.notes: list[str] = []
         self._count = 0  # frames read so far, skipped ones too: the number of the next one
@@ -113,3 +118,11 @@ def ahead(items: Iterator[T], reader: Executor) -> Iterator[T]:
     while (item := coming.result()) is not None:
         coming = reader.submit(next, items, None)
         yield item
+
+
+def usable_name(name: str) -> str:
+    """Makes a name that suits a file: no separators, no control characters, not hidden, not too long."""
+    name = re.sub(r"[/\\\0]+", "_", "".join("_" if printable(c) != c else c for c in name)).strip().lstrip(".")
+    while len(name.encode("utf-8", "surrogateescape")) > LONGEST_NAME:
+        name = name[:-1]
+    return name or "video"

@@ -74,6 +74,12 @@ class Videos:
         return Object(self.source.stills[place], index - int(self.ends[place]))
 
 
+def _has_target(source: Source) -> bool:
+    return any(np.isfinite(still.boxes).all(1).any() for still in source.stills) or any(
+        track.visible.any() for track in source.tracks
+    )
+
+
 class PaperSampler(ABC):
     """Draws the pairs of a paper, as its official code does.
 
@@ -90,9 +96,8 @@ class PaperSampler(ABC):
         shares = {name.partition(":")[0]: share for name, share in config.mix.items()}
         self.mix = Mix(sources, [shares[source.name] for source in sources])
         self.videos = {source.name: Videos(source) for source in sources}
-        empty = [name for name, videos in self.videos.items() if not len(videos)]
-        if empty:
-            raise DataError(f"{', '.join(empty)}: no annotated target in this data")
+        if empty := [str(source) for source in sources if not _has_target(source)]:
+            raise DataError(f"{'; '.join(empty)}: no annotated target in this data that can be used")
 
     def draw(self, rng: Generator) -> PairBatch:
         """One pair, as a batch without its first dimension.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
@@ -11,6 +11,9 @@ import numpy as np
 from lockon.boxes import Box
 from lockon.errors import PictureError
 from lockon.pictures import Frames, PictureFile
+
+LARGER = 10  # times the picture is the most that a box may be
+THINGS = ("annotations", "files", "masks", "pictures", "videos")  # what else than boxes can be left out
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,13 @@ class Masks(Protocol):
         PictureError: a mask that cannot be read.
     """
 
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """Height and width that the annotation claims; None where a mask is a picture and has its own.
+
+        No mask of another size than its picture is made: the claim may be of any size.
+        """
+
     def __getitem__(self, number: int, /) -> np.ndarray: ...
 
 
@@ -58,8 +68,8 @@ class Still:
         Raises:
             PictureError: the picture or mask is corrupt, or the box lies outside the picture.
         """
-        mask = None if self.masks is None else self.masks[number]
-        return _shot(self.image, self.boxes[number], mask if mask is not None and mask.any() else None)
+        shot = _shot(self.image, self.boxes[number], self.masks, number)
+        return shot if shot.mask is None or shot.mask.any() else replace(shot, mask=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +107,8 @@ class Track:
             PictureError: the picture or mask is corrupt, the box lies outside the picture, or the mask is empty.
         """
         assert self.has_box(number)
-        mask = None if self.masks is None else self.masks[number]
         box = None if self.boxes is None else self.boxes[number]
-        return _shot(self.frames[number], box, mask, self.relative)
+        return _shot(self.frames[number], box, self.masks, number, self.relative)
 
 
 @dataclass(frozen=True)
@@ -108,7 +117,8 @@ class Source:
 
     Attributes:
         name: in the registry, such as "got10k".
-        dropped: how many published boxes are not used, by reason.
+        dropped: how many published boxes are not used, by reason; and how many of what else, under a text that begins
+            with what it is, such as "pictures without annotations".
     """
 
     name: str
@@ -120,22 +130,38 @@ class Source:
         parts = [
             f"{len(things)} {kind}" for things, kind in ((self.tracks, "tracks"), (self.stills, "pictures")) if things
         ]
-        parts += [f"{count} boxes left out ({reason})" for reason, count in self.dropped.items()]
-        return f"{self.name}: {', '.join(parts)}"
+        parts += [
+            f"{count} {reason}" if reason.startswith(THINGS) else f"{count} boxes left out ({reason})"
+            for reason, count in self.dropped.items()
+        ]
+        return f"{self.name}: {', '.join(parts) or 'nothing'}"
 
 
-def _shot(picture: PictureFile, box: np.ndarray | None, mask: np.ndarray | None, relative: bool = False) -> Shot:
+def _shot(
+    picture: PictureFile, box: np.ndarray | None, masks: Masks | None, number: int, relative: bool = False
+) -> Shot:
     image = picture.decode()
     height, width = image.shape[:2]
-    if mask is not None and mask.shape != (height, width):
-        raise PictureError(f"{picture}: the picture is {width} x {height} pixels, its mask is of another size")
+    mask = None if masks is None else _mask(masks, number, picture, (height, width))
     if box is None:
         assert mask is not None
         box = _bounds(mask, picture)
     x, y, w, h = (box * (width, height, width, height) if relative else box).tolist()
     if not (x < width and y < height and x + w > 0 and y + h > 0):
         raise PictureError(f"{picture}: box {x:g},{y:g},{w:g},{h:g} lies outside it ({width} x {height} pixels)")
+    if max(w, h) > LARGER * max(width, height):  # a crop around it would take memory without end
+        raise PictureError(f"{picture}: box {x:g},{y:g},{w:g},{h:g} is far larger than it ({width} x {height} pixels)")
     return Shot(image, (x, y, w, h), mask)
+
+
+def _mask(masks: Masks, number: int, picture: PictureFile, size: tuple[int, int]) -> np.ndarray:
+    claimed = masks.size
+    mask = masks[number] if claimed in (None, size) else None
+    if mask is None or mask.shape != size:
+        height, width = size
+        told = f": {claimed[1]} x {claimed[0]}" if claimed else ""
+        raise PictureError(f"{picture}: the picture is {width} x {height} pixels, its mask is of another size{told}")
+    return mask
 
 
 def _bounds(mask: np.ndarray, picture: PictureFile) -> np.ndarray:

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from lockon.data.sources.base import Source, Still
-from lockon.data.sources.imagenet import read_xml
-from lockon.data.sources.layout import Layout, drop_unusable, lister
+from lockon.data.sources.imagenet import is_annotation, read_xml
+from lockon.data.sources.layout import Layout, drop_unusable, lister, walk
 from lockon.data.sources.registry import source
 from lockon.errors import DataError
 from lockon.pictures import PictureFile
@@ -23,12 +23,7 @@ def det(path: str, part: str) -> Source:
     """ImageNet DET: stills without masks, one per XML file."""
     layout = Layout("det", Path(path), EXPECTED)
     root, pictures = layout.need(f"Annotations/DET/{part}"), layout.need(f"Data/DET/{part}")
-    files = [
-        os.path.join(folder, name)
-        for folder, _, names in sorted(os.walk(root))
-        for name in sorted(names)
-        if name.endswith(".xml")
-    ]
+    files = [os.path.join(folder, name) for folder, names in walk(root) for name in names if is_annotation(name)]
     dropped: Counter[str] = Counter()
     names_in = lister()
 

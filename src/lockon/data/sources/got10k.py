@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 
 import numpy as np
 
-from lockon.annotations import read_boxes, read_flags, read_text
+from lockon.annotations import read_boxes, read_flags, read_names
 from lockon.data.sources.base import Source, Track
 from lockon.data.sources.layout import Layout, check_ends, drop_unusable, read_list
 from lockon.data.sources.registry import source
@@ -35,7 +36,7 @@ def got10k(path: str, part: str) -> Source:
     """
     layout = Layout("got10k", Path(path), EXPECTED)
     folder = "val" if part == "val" else "train"
-    names = read_text(layout.need(f"{folder}/list.txt")).split()
+    names = read_names(layout.need(f"{folder}/list.txt"))
     dropped: Counter[str] = Counter()
     chosen = names if part == folder else _choose(names, part)
     tracks = layout.each(chosen, lambda name: [_read(Path(path, folder, name), dropped)])
@@ -51,21 +52,23 @@ def _read(folder: Path, dropped: Counter[str]) -> Track:
     return Track(frames, drop_unusable(boxes, shown, dropped), shown & (boxes[:, 2] > 0))
 
 
-def _choose(names: list[str], part: str) -> list[str]:
+def _choose(names: Sequence[str], part: str) -> list[str]:
     if part in ("vot-train", "vot-val"):
         if len(names) != OFFICIAL:
             raise DataError(f"got10k: {part} needs a train/list.txt of {OFFICIAL} lines, not of {len(names)}")
         val = _shipped("got10k_vot_val.txt")
         out = val | _shipped("got10k_vot_excluded.txt")
         return [name for n, name in enumerate(names) if (n in val if part == "vot-val" else n not in out)]
-    known = set(names)
-    chosen = [names[int(s)] if s.isdecimal() and int(s) < len(names) else s for s in read_list("got10k", part)]
+    known, numbers = set(names), set(map(str, range(len(names))))
+    chosen = [names[int(s)] if s in numbers else s for s in read_list("got10k", part)]
     for name in chosen:
         if name not in known:
             raise DataError(f"got10k: {part} names {name}, which is not in train/list.txt; {closest(name, names)}")
+    if twice := [name for name, count in Counter(chosen).items() if count > 1]:
+        raise DataError(f"got10k: {part} names {twice[0]} twice, once by its number; name it once")
     return chosen
 
 
 def _shipped(name: str) -> set[int]:
-    lines = (resources.files("lockon.data.sources") / name).read_text().splitlines()
+    lines = (resources.files("lockon.data.sources") / name).read_text(encoding="utf-8").splitlines()
     return {int(number) for line in lines if not line.startswith("#") for number in line.split()}

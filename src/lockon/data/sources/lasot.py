@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lockon.annotations import read_boxes, read_flags, read_text
+from lockon.annotations import read_boxes, read_flags, read_names
 from lockon.data.sources.base import Source, Track
 from lockon.data.sources.layout import Layout, check_ends, drop_unusable, read_list
 from lockon.data.sources.registry import source
@@ -27,7 +27,7 @@ def lasot(path: str, part: str) -> Source:
     """
     layout = Layout("lasot", Path(path), EXPECTED)
     lists = {"train": "training_set.txt", "test": "testing_set.txt"}
-    names = read_text(layout.need(lists[part])).split() if part in lists else read_list("lasot", part)
+    names = read_names(layout.need(lists[part])) if part in lists else read_list("lasot", part)
     dropped: Counter[str] = Counter()
     tracks = layout.each(names, lambda name: [_read(Path(path, name.rsplit("-", 1)[0], name), dropped)])
     return Source("lasot", tracks=tracks, dropped=dropped)

@@ -12,9 +12,10 @@ from typing import TypeVar
 
 import numpy as np
 
-from lockon.annotations import read_text, short
+from lockon.annotations import read_names, short
+from lockon.data.sources.base import LARGER
 from lockon.data.sources.registry import unknown_part
-from lockon.errors import DataError
+from lockon.errors import DataError, first_few
 from lockon.pictures import Frames
 
 Item = TypeVar("Item")
@@ -62,25 +63,42 @@ class Layout:
             except DataError as error:
                 failed.append(str(error))
         if failed:
-            shown = "; ".join(failed[:NAMED]) + (f"; and {len(failed) - NAMED} more" if len(failed) > NAMED else "")
             raise DataError(
-                f"{self.name}: {len(failed)} of {len(items)} {kind} in {self.root} are incomplete: {shown}; "
-                f"copy them again (expected: {self.expected})"
+                f"{self.name}: {len(failed)} of {len(items)} {kind} in {self.root} are incomplete: "
+                f"{first_few(failed, NAMED, '; ')}; "
+                f"mend them, or copy them again (expected: {self.expected})"
             )
         if not made:
             raise DataError(f"{self.name}: no {kind} found in {self.root}; expected there: {self.expected}")
         return made
 
 
-def read_list(name: str, part: str) -> list[str]:
-    """The words of a file that chooses a part of a data set.
+def read_list(name: str, part: str) -> tuple[str, ...]:
+    """The lines of a file that chooses a part of a data set.
 
     Raises:
-        DataError: no such file, so that the part is unknown, or an empty one.
+        DataError: no such file, so that the part is unknown; or one that ``read_names`` does not take.
     """
     if not Path(part).is_file():
         raise unknown_part(name, part)
-    return read_text(Path(part)).split()
+    return read_names(Path(part))
+
+
+def walk(root: str | Path) -> list[tuple[str, list[str]]]:
+    """Every folder below a root, itself included, with the names of its files, sorted by their paths.
+
+    Links are followed, for large data sets are often put together from several disks; no folder comes twice, so that
+    a link to a folder above ends nowhere. Pipes and devices are no files.
+    """
+    found: dict[tuple[int, int], tuple[str, list[str]]] = {}
+    for place, folders, names in os.walk(root, followlinks=True):
+        folders.sort()
+        status = os.stat(place)
+        if (identity := (status.st_dev, status.st_ino)) in found:
+            folders.clear()
+        else:
+            found[identity] = place, sorted(name for name in names if os.path.isfile(os.path.join(place, name)))
+    return sorted(found.values())
 
 
 def lister() -> Callable[[str], frozenset[str]]:
@@ -100,7 +118,7 @@ def check_ends(frames: Frames) -> None:
         DataError: one is not there.
     """
     for path in (Path(frames[0].path), Path(frames[len(frames) - 1].path)):
-        if not path.exists():
+        if not path.is_file():
             raise DataError(f"{short(path)} is annotated but missing")
 
 
@@ -109,7 +127,8 @@ def drop_unusable(
 ) -> np.ndarray:
     """Boxes with NaN in place of those that cannot be used.
 
-    A box is dropped if it is not finite, has no area, or no part of it lies in the picture.
+    A box is dropped if it is not finite, has a negative size or no area, is far larger than the picture, or
+    no part of it lies in there.
 
     Args:
         boxes: (N, 4) x, y, w, h; changed in place.
@@ -119,10 +138,17 @@ def drop_unusable(
     """
     x, y, w, h = boxes.T
     right, bottom = size or (np.inf, np.inf)
-    empty = ~(np.isfinite(boxes).all(1) & (w > 0) & (h > 0))
-    outside = ~empty & ((x >= right) | (y >= bottom) | (x + w <= 0) | (y + h <= 0))
-    for reason, bad in (("empty", empty), ("outside the picture", outside)):
-        if count := int((bad & shown).sum()):
+    reasons = {
+        "not finite": ~np.isfinite(boxes).all(1),
+        "negative size": (w < 0) | (h < 0),
+        "empty": (w == 0) | (h == 0),
+        "far larger than the picture": np.maximum(w, h) > LARGER * max(right, bottom),
+        "outside the picture": (x >= right) | (y >= bottom) | (x + w <= 0) | (y + h <= 0),
+    }
+    unusable = np.zeros(len(boxes), bool)
+    for reason, bad in reasons.items():
+        if count := int((bad & shown & ~unusable).sum()):
             dropped[reason] += count
-        boxes[bad] = np.nan
+        unusable |= bad
+    boxes[unusable] = np.nan
     return boxes

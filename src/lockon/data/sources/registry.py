@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from lockon.data.sources.base import Source
 from lockon.errors import DataError
+from lockon.files import why
 from lockon.registry import closest
 
 log = logging.getLogger(__name__)
@@ -62,7 +63,16 @@ def read_source(name: str, paths: Sequence[str]) -> Source:
         part = info.parts[0] if info.parts else ""
     elif part not in info.parts and not (part and info.others):
         raise unknown_part(base, part)
-    return _pool(base, [info.read(path, part) for path in paths])
+    return _pool(base, [_read(info, path, part) for path in paths])
+
+
+def _read(info: SourceInfo, path: str, part: str) -> Source:
+    if "\0" in path + part:
+        raise DataError(f"{path}: no path has a NUL in it")
+    try:
+        return info.read(path, part)
+    except OSError as error:  # a folder that may not be listed, a disk that fails
+        raise DataError(f"{error.filename or path}: cannot be read: {why(error)}") from None
 
 
 def unknown_part(name: str, part: str) -> DataError:

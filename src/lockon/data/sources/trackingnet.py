@@ -16,6 +16,7 @@ from lockon.errors import DataError
 from lockon.pictures import NumberedFrames
 
 EXPECTED = "TRAIN_0 to TRAIN_11, each with anno/VIDEO.txt and, unpacked, frames/VIDEO/0.jpg, 1.jpg and so on"
+CHUNKS = 12
 EVERY = 30
 
 
@@ -23,7 +24,8 @@ EVERY = 30
 def trackingnet(path: str, part: str) -> Source:
     """TrackingNet's training chunks, frames unpacked; the target is visible wherever its box is not empty."""
     layout = Layout("trackingnet", Path(path), EXPECTED)
-    annotations = [file for chunk in _chunks(part) for file in sorted(layout.need(f"TRAIN_{chunk}/anno").glob("*.txt"))]
+    folders = [layout.need(f"TRAIN_{chunk}/anno") for chunk in _chunks(part)]
+    annotations = [f for folder in folders for f in sorted(folder.glob("*.txt")) if not f.name.startswith(".")]
     dropped: Counter[str] = Counter()
     tracks = layout.each(annotations, lambda file: [_read(file, dropped)])
     return Source("trackingnet", tracks=tracks, dropped=dropped)
@@ -46,13 +48,15 @@ def _read(file: Path, dropped: Counter[str]) -> Track:
 
 def _chunks(part: str) -> list[int]:
     """Numbers of chunks from a text such as ``0-3,7``."""
+    numbers = {str(number): number for number in range(CHUNKS)}
     chunks: list[int] = []
-    try:
-        for piece in part.split(","):
-            first, _, last = piece.partition("-")
-            chunks += range(int(first), int(last or first) + 1)
-    except ValueError:
-        chunks = []
-    if not chunks or not set(chunks) <= set(range(12)) or len(set(chunks)) < len(chunks):
+    for piece in part.split(","):
+        first, _, last = (end.strip() for end in piece.partition("-"))
+        if first in numbers and (last or first) in numbers:
+            chunks += range(numbers[first], numbers[last or first] + 1)
+        else:
+            chunks.clear()
+            break
+    if not chunks or len(set(chunks)) < len(chunks):
         raise DataError(f"trackingnet: cannot read the chunks {part!r}; write them as 0-11, or 0-3,7")
     return chunks

@@ -5,21 +5,26 @@ from __future__ import annotations
 import csv
 from array import array
 from collections import Counter, defaultdict
+from io import TextIOWrapper
 from pathlib import Path
 
 import numpy as np
 
 from lockon.data.sources.base import Source, Track
+from lockon.data.sources.fields import is_number
 from lockon.data.sources.layout import Layout, drop_unusable, lister
 from lockon.data.sources.registry import source
 from lockon.errors import DataError
-from lockon.pictures import NumberedFrames
+from lockon.names import name_of
+from lockon.pictures import NumberedFrames, open_file
 
 EXPECTED = (
     "yt_bb_detection_train.csv (or youtube_boundingboxes_detection_train.csv) and "
     "yt_bb_detection_train/CLASS/VIDEO_MILLISECONDS_CLASS_OBJECT.jpg (validation likewise)"
 )
-COLUMNS = 10  # video, milliseconds, class, its name, object, presence, xmin, xmax, ymin, ymax
+FORM = "video, milliseconds, class, its name, object, present or absent, xmin, xmax, ymin, ymax"
+COLUMNS = FORM.count(",") + 1
+PRESENCE = {"present", "absent", "uncertain"}
 
 Segment = tuple[str, str, str]  # class, video, object
 
@@ -40,6 +45,8 @@ def youtube_bb(path: str, part: str) -> Source:
     names_in = lister()
 
     def read(segment: Segment) -> list[Track]:
+        for name in segment:
+            name_of(name, "the table")
         return _read(folder / segment[0], segment, segments[segment], names_in(str(folder / segment[0])), dropped)
 
     tracks = layout.each(sorted(segments), read, "segments with pictures")
@@ -49,14 +56,22 @@ def youtube_bb(path: str, part: str) -> Source:
 def _read_table(file: Path) -> dict[Segment, array[float]]:
     """Milliseconds, present (1 or 0), xmin, xmax, ymin and ymax, one row after the other, of every segment."""
     segments: dict[Segment, array[float]] = defaultdict(lambda: array("d"))
-    with file.open(newline="") as rows:
-        for number, row in enumerate(csv.reader(rows), 1):
-            try:
+    with open_file(file) as content:
+        rows = csv.reader(TextIOWrapper(content, "utf-8-sig", newline=""))  # not read at once: it has ten million
+        try:
+            for row in filter(None, rows):
                 video, time, kind, _, thing, presence, *sides = row
                 xmin, xmax, ymin, ymax = map(float, sides)
-                segments[kind, video, thing].extend((float(time), presence == "present", xmin, xmax, ymin, ymax))
-            except ValueError:
-                raise DataError(f"youtube-bb: line {number} of {file} is not a row of {COLUMNS} columns") from None
+                values = float(time), float(presence == "present"), xmin, xmax, ymin, ymax
+                if presence not in PRESENCE or not all(map(is_number, values)):
+                    raise ValueError
+                segments[kind, video, thing].extend(values)
+        except UnicodeDecodeError:
+            raise DataError(f"youtube-bb: {file} is not UTF-8 text after line {rows.line_num}") from None
+        except (ValueError, csv.Error):
+            raise DataError(
+                f"youtube-bb: line {rows.line_num} of {file} is not a row of {COLUMNS} columns: {FORM}"
+            ) from None
     return dict(segments)
 
 
@@ -64,7 +79,7 @@ def _read(
     place: Path, segment: Segment, numbers: array[float], names: frozenset[str], dropped: Counter[str]
 ) -> list[Track]:
     """The segment as a track, if one of its pictures is among the names of its folder."""
-    kind, video, thing = segment
+    kind, video, thing = (name.replace("{", "{{").replace("}", "}}") for name in segment)
     pattern = f"{video}_{{}}_{kind}_{thing}.jpg"
     rows = np.frombuffer(numbers).reshape(-1, 6)
     rows = rows[rows[:, 0].argsort()]

@@ -5,14 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from lockon.annotations import read_boxes, read_flags
-from lockon.evaluation.benchmarks.files import expect, pictures
+from lockon.evaluation.benchmarks.files import annotated, expect, pictures
 from lockon.evaluation.sequences import Sequence
 
 
 def find(benchmark: str, root: Path) -> tuple[str, ...]:
     """Names of the annotation files, sorted, where there are the flags of this data set too."""
-    annotated = (root / "anno").glob("*.txt") if (root / "full_occlusion").is_dir() else ()
-    return tuple(sorted(file.stem for file in annotated))
+    return annotated(root / "anno") if (root / "full_occlusion").is_dir() else ()
 
 
 def read(benchmark: str, root: Path, name: str) -> Sequence:

@@ -9,26 +9,42 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from lockon.annotations import read_text, short
+from lockon.annotations import short
 from lockon.errors import DataError
 from lockon.evaluation.sequences import Array
-
-SUFFIXES = (".jpg", ".jpeg", ".png")
+from lockon.names import name_of
+from lockon.pictures import IMAGE_SUFFIXES
 
 
 @cache
 def read_list(name: str) -> Any:
     """``lists/NAME.json``: a benchmark's sequences in its order, with what their folders do not tell."""
-    return json.loads((resources.files(__package__) / "lists" / f"{name}.json").read_text())
+    return json.loads((resources.files(__package__) / "lists" / f"{name}.json").read_text(encoding="utf-8"))
 
 
-def read_names(file: Path) -> tuple[str, ...]:
-    """The lines of a list.txt.
+def annotated(folder: Path) -> tuple[str, ...]:
+    """Names of the text files in a folder, sorted; without what some systems leave beside each file.
 
     Raises:
-        DataError: it is missing, empty or not a text.
+        DataError: one cannot be the name of a sequence.
     """
-    return tuple(line.strip() for line in read_text(file).splitlines() if line.strip())
+    names = sorted(file.stem for file in folder.glob("*.txt") if not file.name.startswith("."))
+    return tuple(name_of(name, short(folder)) for name in names)
+
+
+def with_truth(root: Path) -> tuple[str, ...]:
+    """Names of the folders that have a groundtruth.txt, sorted; hidden ones are passed over.
+
+    Raises:
+        DataError: one cannot be the name of a sequence.
+    """
+    names = sorted(file.parent.name for file in root.glob("*/groundtruth.txt"))
+    return tuple(name_of(name, short(root)) for name in names if not name.startswith("."))
+
+
+def is_picture(name: str) -> bool:
+    """Whether a file is a picture by its name."""
+    return name.lower().endswith(IMAGE_SUFFIXES) and not name.startswith(".")
 
 
 def list_pictures(folder: Path) -> list[str]:
@@ -38,10 +54,10 @@ def list_pictures(folder: Path) -> list[str]:
         DataError: the folder is missing, or has none.
     """
     try:
-        names = os.listdir(folder)
+        with os.scandir(folder) as entries:
+            found = [entry.name for entry in entries if is_picture(entry.name) and entry.is_file()]
     except OSError:
         raise DataError(f"{short(folder)} is missing, or no folder") from None
-    found = [name for name in names if name.lower().endswith(SUFFIXES) and not name.startswith(".")]
     if not found:
         raise DataError(f"{short(folder)} has no pictures")
     return found

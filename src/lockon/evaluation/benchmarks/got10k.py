@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from lockon.annotations import read_boxes, read_flags, read_text, short
+from lockon.annotations import read_boxes, read_flags, read_names, read_text, short
 from lockon.errors import DataError
-from lockon.evaluation.benchmarks.files import expect, pictures, read_names
+from lockon.evaluation.benchmarks.files import expect, pictures
 from lockon.evaluation.sequences import Sequence
 
-RESOLUTION = re.compile(r"^resolution\s*[:=]\s*\(\s*(\d+)\s*,\s*(\d+)\s*\)", re.MULTILINE)
+RESOLUTION = re.compile(r"^resolution\s*[:=]\s*\(\s*(\d{1,5})\s*,\s*(\d{1,5})\s*\)", re.MULTILINE)
 
 
 def find(benchmark: str, root: Path) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from lockon.annotations import parse_rows, read_boxes, read_text, short
+from lockon.annotations import finite_rows, parse_rows, read_boxes, read_text, short
 from lockon.errors import DataError
 from lockon.evaluation.benchmarks.files import pictures, read_list
 from lockon.evaluation.sequences import Array, Sequence
@@ -52,4 +52,4 @@ def _converted(root: Path, name: str) -> Path:
 def _read_corners(file: Path) -> Array:
     corners = parse_rows(CLASS.sub("", read_text(file)), file, ROW)[:, 1:5]
     corners[:, 2:] -= corners[:, :2]
-    return corners
+    return finite_rows(corners, file)

@@ -11,6 +11,8 @@ from lockon.benchmarks import BENCHMARKS
 from lockon.errors import DataError
 from lockon.evaluation.benchmarks import avist, folder, got10k, lasot, nfs, otb, trackingnet, uav, vot
 from lockon.evaluation.sequences import Benchmark, Sequence
+from lockon.files import why
+from lockon.names import alike
 from lockon.registry import closest
 
 SHOWN = 5  # how many of the files that lie in a wrong place an error names
@@ -62,20 +64,42 @@ def open_benchmark(name: str, root: str | Path) -> Benchmark:
     root = Path(root)
     if not root.is_dir():
         raise DataError(f"{name}: {root} is no folder; expected one with {BENCHMARKS[name].layout}")
-    names = READERS[BENCHMARKS[name].reader].find(name, root)
-    if not names:
-        raise _wrong_root(name, root)
-    return Benchmark(name, names, partial(_read, name, root, names), BENCHMARKS[name].toolkit)
+    try:
+        names = READERS[BENCHMARKS[name].reader].find(name, root)
+        if not names:
+            raise _wrong_root(name, root)
+        remarks = _remarks(name, root, names)
+    except OSError as error:
+        raise DataError(f"{name}: {error.filename or root}: cannot be read: {why(error)}") from None
+    return Benchmark(name, names, partial(_read, name, root, names), BENCHMARKS[name].toolkit, remarks, root=root)
+
+
+def _remarks(name: str, root: Path, names: tuple[str, ...]) -> tuple[str, ...]:
+    """What is left out, and what results will suffer from."""
+    remarks = folder.without_truth(root, names) if BENCHMARKS[name].reader == "folder" else []
+    for group in alike(names):
+        remarks.append(
+            f"the names {' and '.join(group)} differ in case or Unicode form alone; disks that take them for one take "
+            "their results for one, too"
+        )
+    return tuple(f"{name}: {remark}" for remark in remarks)
 
 
 def check(benchmark: Benchmark) -> list[str]:
-    """What a copy lacks, a line per sequence, by reading every one (no picture is decoded); empty if it is complete."""
-    faults, frames = [], 0
+    """What a copy lacks, a line per sequence, by reading every one (no picture is decoded); empty if it is complete.
+
+    What was left out as it was opened comes first.
+    """
+    faults, frames = list(benchmark.remarks), 0
     for name in benchmark.names:
         try:
-            frames += len(benchmark.read(name))
+            sequence = benchmark.read(name)
         except DataError as error:
             faults.append(str(error))
+            continue
+        frames += len(sequence)
+        if not (sequence.boxes[0, 2:] > 0).all():
+            faults.append(f"{benchmark.name}, {name}: its first frame has no box to start on")
     info = BENCHMARKS[benchmark.name]
     if info.sequences not in (None, len(benchmark)):
         faults.append(f"{benchmark.name}: {len(benchmark)} sequences, expected {info.sequences}")
@@ -114,6 +138,8 @@ def _read(benchmark: str, root: Path, names: tuple[str, ...], text: str) -> Sequ
         return READERS[BENCHMARKS[benchmark].reader].read(benchmark, root, name)
     except DataError as error:
         raise DataError(f"{benchmark}, {name}: {error}; copy it again, or mend it, in {root}") from None
+    except OSError as error:
+        raise DataError(f"{benchmark}, {name}: {error.filename or root}: cannot be read: {why(error)}") from None
 
 
 def _wrong_root(name: str, root: Path) -> DataError:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from lockon.annotations import read_boxes
-from lockon.evaluation.benchmarks.files import expect, pictures
+from lockon.evaluation.benchmarks.files import annotated, expect, pictures
 from lockon.evaluation.sequences import Sequence
 
 
 def find(benchmark: str, root: Path) -> tuple[str, ...]:
     """Names of the annotation files, sorted."""
-    return tuple(sorted(file.stem for file in (root / "TEST" / "anno").glob("*.txt")))
+    return annotated(root / "TEST" / "anno")
 
 
 def read(benchmark: str, root: Path, name: str) -> Sequence:

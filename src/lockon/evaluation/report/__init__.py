@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from lockon.evaluation.report.comparison import Comparison
-from lockon.evaluation.report.files import as_files, write_all
+from lockon.evaluation.report.files import as_files, check_folder, write_all
 from lockon.evaluation.report.page import make_page
 from lockon.evaluation.report.plots import figures, to_svg
 from lockon.evaluation.report.strips import worst_strips
@@ -36,8 +36,9 @@ def write_report(comparison: Comparison, out: Path, worst: int = 3) -> list[Path
 
     Raises:
         DataError: matplotlib is missing.
-        OutputError: a file cannot be written.
+        OutputError: a file cannot be written, or is in the way and not of an earlier report of the benchmark.
     """
+    check_folder(out, comparison.sequences)
     fps = {tracker: result.fps for tracker, result in comparison.results.items()}
     drawn = dict(figures(comparison.main, fps))
     tables = {"summary": summary_table(comparison.main, fps)}
@@ -49,4 +50,6 @@ def write_report(comparison: Comparison, out: Path, worst: int = 3) -> list[Path
     strips, remarks = worst_strips(comparison, worst)
     plots = {name: to_svg(figure, transparent=True) for name, figure in drawn.items()}
     page, sequences = make_page(comparison, tables, plots, strips, remarks), to_csv(all_sequences_table(comparison))
-    return write_all(out, {"index.html": page, **as_files(drawn, tables), "sequences.csv": sequences})
+    return write_all(
+        out, comparison.benchmark, {"index.html": page, **as_files(drawn, tables), "sequences.csv": sequences}
+    )

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from lockon.benchmarks import BENCHMARKS
-from lockon.errors import DataError
+from lockon.errors import DataError, first_few
 from lockon.evaluation import sequences as video
 from lockon.evaluation.foreign import Results
 from lockon.evaluation.metrics import Array, Scores, overlap, score
+from lockon.evaluation.reading import label_of
 
 MEASURES = {
     "success": "AUC",
@@ -52,7 +54,12 @@ def headline(scores: Scores) -> str:
 
 def ranked(scores: Mapping[str, Scores]) -> dict[str, Scores]:
     """By tracker, the best first."""
-    return dict(sorted(scores.items(), key=lambda item: -item[1].summary[headline(item[1])]))
+    return dict(sorted(scores.items(), key=lambda item: -_rank(item[1])))
+
+
+def _rank(scores: Scores) -> float:
+    value = scores.summary[headline(scores)]
+    return value if math.isfinite(value) else -math.inf
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,14 +71,14 @@ class Comparison:
         sequences: those that were scored, in the benchmark's order.
         results: by tracker, the best first.
         scores: by toolkit, then by tracker in the same order; the first toolkit is the one that ranks.
-        left_out: how many of the benchmark's sequences are not scored, because a result lacks them.
+        left_out: the benchmark's sequences that are not scored, and the trackers whose results lack them.
     """
 
     benchmark: str
     sequences: tuple[video.Sequence, ...]
     results: Mapping[str, Results]
     scores: Mapping[str, Mapping[str, Scores]]
-    left_out: int = 0
+    left_out: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def main(self) -> Mapping[str, Scores]:
@@ -92,7 +99,9 @@ class Comparison:
     def overlaps(self, tracker: str, sequence: video.Sequence) -> Array:
         """(T,) of these boxes; NaN where the target is absent, 0 where the result has no row."""
         truth = sequence.boxes
-        return np.where(np.isnan(truth).any(1), np.nan, overlap(self.boxes(tracker, sequence), truth))
+        with np.errstate(all="ignore"):  # as where it is scored
+            found = overlap(self.boxes(tracker, sequence), truth)
+        return np.where(np.isnan(truth).any(1), np.nan, found)
 
 
 def compare(
@@ -105,20 +114,28 @@ def compare(
     """Scores results.
 
     Args:
-        results: of one tracker each, with different labels.
+        results: of one tracker each, with different labels; see ``foreign.distinct``.
         toolkits: whose conventions to use, the first for the ranking; the benchmark's own if none is given.
         partial: score the sequences that all results have, where some lack some.
 
     Raises:
         DataError: a result lacks sequences (without ``partial``, all of them are counted and the first are named), or
-            cannot be scored; see ``metrics.score``.
+            cannot be scored; see ``metrics.score``. No results, or two of one label, or one
+            that cannot be shown.
     """
+    labels = [result.tracker for result in results]
+    if not labels or len(set(labels)) < len(labels):
+        raise DataError(f"{benchmark.name}: {'two results have one label' if labels else 'no results to compare'}")
+    for result in results:
+        label_of(result.tracker, result.folder)
     lacking = {r.tracker: [name for name in benchmark.names if name not in r.boxes] for r in results}
-    missing = {name for names in lacking.values() for name in names}
+    missing = {
+        name: lacks
+        for name in benchmark.names
+        if (lacks := tuple(tracker for tracker, names in lacking.items() if name in names))
+    }
     if missing and not partial:
-        parts = [
-            f"{tracker} has no {', '.join(names[:3])}{_more(names)}" for tracker, names in lacking.items() if names
-        ]
+        parts = [f"{tracker} has no {first_few(names, 3)}" for tracker, names in lacking.items() if names]
         raise DataError(
             f"{benchmark.name}: unfinished results: {'; '.join(parts)}; run these, or score with --partial the "
             f"{len(benchmark) - len(missing)} sequences that all have"
@@ -142,9 +159,5 @@ def compare(
         sequences,
         {tracker: next(r for r in results if r.tracker == tracker) for tracker in order},
         {toolkit: {tracker: found[tracker] for tracker in order} for toolkit, found in scores.items()},
-        len(missing),
+        missing,
     )
-
-
-def _more(names: list[str]) -> str:
-    return f" and {len(names) - 3} more" if len(names) > 3 else ""

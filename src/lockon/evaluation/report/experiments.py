@@ -6,7 +6,8 @@ A workspace of the VOT toolkit, or any folder like its ``results``, has ``TRACKE
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Sequence as Rows
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,10 +16,13 @@ import numpy as np
 
 from lockon.errors import DataError
 from lockon.evaluation import longterm, multistart, supervised
+from lockon.evaluation.foreign import different
 from lockon.evaluation.overlaps import Toolkit
+from lockon.evaluation.reading import folders, label_of
 from lockon.evaluation.regions import NOTHING, STARTED, Region
 from lockon.evaluation.report.listing import Measure
 from lockon.evaluation.sequences import Array, Benchmark, Sequence
+from lockon.files import why
 
 PYSOT_FIRST: tuple[Toolkit, ...] = ("pysot", "vot")
 
@@ -92,7 +96,7 @@ def _supervised(folder: Path, benchmark: Benchmark, sequences: Rows[Sequence]) -
     found: dict[str, VotScores] = {}
     overlaps: dict[str, Array] = {}
     for toolkit in PYSOT_FIRST:
-        scores = supervised.score(sequences, runs, supervised.INTERVALS[benchmark.name], toolkit)
+        scores = supervised.score(sequences, runs, _interval(benchmark), toolkit)
         numbers = {"EAO": scores.eao, "A": scores.accuracy, "R": scores.robustness, "failures": scores.failures}
         failures = np.array([scores.sequence_failures[name].mean() for name in scores.names])
         by_sequence = {"failures": failures, "A": scores.sequence_accuracy}
@@ -103,6 +107,20 @@ def _supervised(folder: Path, benchmark: Benchmark, sequences: Rows[Sequence]) -
     for name, own in answers.items():
         overlaps[name] = np.where([answer == NOTHING for answer in own], np.nan, overlaps[name])
     return Scored(found, answers, {s.name: _seen(s, answers[s.name], overlaps[s.name]) for s in sequences})
+
+
+def _interval(benchmark: Benchmark) -> tuple[int, int]:
+    """Shortest and longest typical length of a sequence.
+
+    Raises:
+        DataError: VOT tells none for it.
+    """
+    if benchmark.name not in supervised.INTERVALS:
+        known = ", ".join(supervised.INTERVALS)
+        raise DataError(
+            f"{benchmark.name}: its typical lengths are not known, over which to average; known are {known}"
+        )
+    return supervised.INTERVALS[benchmark.name]
 
 
 def _multistart(folder: Path, benchmark: Benchmark, sequences: Rows[Sequence]) -> Scored:
@@ -182,18 +200,41 @@ def find_trackers(path: Path, benchmark: Benchmark) -> dict[str, Path]:
     """The folders with a benchmark's sequences in a folder and below, by tracker.
 
     Raises:
-        DataError: there are none.
+        DataError: there are none, one cannot be read, or two are of one tracker.
     """
-    experiment, first = EXPERIMENTS[benchmark.toolkit].folder, benchmark.names[0]
-    found = {}
-    for place, below, _ in os.walk(path):
-        below.sort()
-        folder = Path(place)
-        if first in below and any((folder / first).glob(f"{first}_0*")):
-            own = folder.resolve()
-            if own.name == experiment or own.parent.name not in found:
-                found[own.parent.name if own.name == experiment else own.name] = folder
+    experiment = EXPERIMENTS[benchmark.toolkit].folder
+    places = [place for place, below, _ in folders(path) if _has_runs(place, set(below) & set(benchmark.names))]
+    complete = {place.resolve().parent for place in places if place.resolve().name == experiment}
+    found: dict[str, Path] = {}
+    for place in places:
+        own = place.resolve()
+        if own.name != experiment and own.parent in complete:
+            continue  # another experiment of the same tracker
+        label = label_of(own.parent.name if own.name == experiment else own.name, place)
+        if label in found:
+            raise DataError(f"{found[label]} and {place}: both have results of {label}; give one of the two alone")
+        found[label] = place
     if not found:
+        first = benchmark.names[0]
         wanted = f"TRACKER/{experiment}/{first}/{first}_001.txt"
         raise DataError(f"{path}: no results of {benchmark.name}; looked there and below for files such as {wanted}")
     return found
+
+
+def find_all_trackers(paths: Iterable[Path], benchmark: Benchmark) -> dict[str, Path]:
+    """The same of several folders; ``(2)`` and so on is put behind a tracker's name that was there before.
+
+    Raises:
+        DataError: as ``find_trackers``, of any of them.
+    """
+    found = [item for path in paths for item in find_trackers(path, benchmark).items()]
+    labels = different([label for label, _ in found])
+    return {label: place for label, (_, place) in zip(labels, found, strict=True)}
+
+
+def _has_runs(place: Path, names: Iterable[str]) -> bool:
+    """Whether any sequence has a file as experiments name them: SEQUENCE_001 or SEQUENCE_00000050."""
+    try:
+        return any(re.match(rf"{re.escape(name)}_\d{{3}}", file) for name in names for file in os.listdir(place / name))
+    except OSError as error:
+        raise DataError(f"{error.filename}: cannot be read: {why(error)}") from None

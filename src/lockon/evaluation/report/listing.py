@@ -38,7 +38,8 @@ class Measure:
 
     def ends(self, values: Array) -> tuple[float, float]:
         """The worst and the best that cells are shaded between."""
-        return (max(1.0, float(values.max())), 0.0) if self.lower else (0.0, 1.0)
+        known = values[np.isfinite(values)]
+        return (max(1.0, float(known.max(initial=1.0))), 0.0) if self.lower else (0.0, 1.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,7 +105,9 @@ class Listing:
     def _best(self, columns: Mapping[str, Array], measure: Measure) -> set[tuple[int, int]]:
         """(sequence, tracker) of the best of each sequence."""
         found = np.array(list(columns.values())).T.round(measure.decimals)
-        rows = (tuple(None if np.isnan(v) else -v if measure.lower else v for v in row) for row in found.tolist())
+        rows = (
+            tuple(None if not math.isfinite(v) else -v if measure.lower else v for v in row) for row in found.tolist()
+        )
         return Table(tuple(columns), tuple(rows), "row").winners()
 
     def data(self) -> dict[str, Any]:
@@ -112,7 +115,7 @@ class Listing:
         measures = {}
         for name, measure in self.measures.items():
             values = np.array(list(self.values[name].values()))
-            rounded = [[None if np.isnan(v) else round(v, 6) for v in column] for column in values.tolist()]
+            rounded = [[round(v, 6) if math.isfinite(v) else None for v in column] for column in values.tolist()]
             measures[name] = {"values": rounded, "ends": measure.ends(values), "decimals": measure.decimals}
         curves = []
         for row, sequence in enumerate(self.sequences):
@@ -123,7 +126,7 @@ class Listing:
 
 
 def _cell(value: float, measure: Measure, ends: tuple[float, float], best: bool) -> str:
-    if math.isnan(value):
+    if not math.isfinite(value):
         return '<td data-value="">-</td>'
     share = (value - ends[0]) / (ends[1] - ends[0])
     classes = "heat best" if best else "heat"

@@ -13,6 +13,7 @@ from string import Template
 from typing import Any
 
 from lockon import __version__
+from lockon.errors import first_few
 from lockon.evaluation.report.plots import COLOURS, GRID, INK
 from lockon.evaluation.report.strips import Strip
 from lockon.evaluation.report.tables import Cell, Table, shown
@@ -33,7 +34,8 @@ def render(
     filled = {key: part for key, part in sections.items() if part[1]}
     script = ""
     if data is not None:
-        text = json.dumps(data, separators=(",", ":")).replace("</", "<\\/")
+        text = json.dumps(data, separators=(",", ":"), allow_nan=False)
+        text = text.replace("<", "\\u003c")  # neither an end of the script nor a comment in it
         script = f'<script type="application/json" id="data">{text}</script>\n<script>\n{_asset("page.js")}\n</script>'
     return Template(_asset("page.html")).substitute(
         title=escape(f"{title}: {count(trackers, 'tracker')}"),
@@ -50,6 +52,18 @@ def render(
 
 def _asset(name: str) -> str:
     return (resources.files(__package__) / name).read_text(encoding="utf-8")
+
+
+FOLDERS = re.compile(
+    r"""(?<![\w.~/\\])  # not inside a relative path
+    (?:~|[A-Za-z]:)?[/\\](?:[^/\\\s,;:"'=()][^/\\,;:"'=()]*[/\\])+""",
+    re.VERBOSE,
+)
+
+
+def without_folders(text: str) -> str:
+    """Full paths become their last part: pages are published, and where things lay says who somebody is."""
+    return FOLDERS.sub("\u2026/", text)
 
 
 def plain_table(table: Table, names: Mapping[str, str]) -> str:
@@ -93,15 +107,19 @@ def plot_section(plots: Mapping[str, str]) -> str:
 
 def plot(svg: str, name: str) -> str:
     """A figure in the page's own colours and type, with ids that no other figure has."""
-    svg = re.sub(r'\bid="', f'id="{name}-', svg)
-    svg = re.sub(r'(href="#|url\(#)', rf"\g<1>{name}-", svg)
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg[svg.index("<svg") :], flags=re.S)
+    svg = re.sub(r"<[^>]*>", lambda tag: _own_tag(tag[0], name), svg)
+    svg = re.sub(r'<svg [^>]*?viewBox="([^"]*)"[^>]*>', r'<svg viewBox="\1" role="img">', svg, count=1)
+    return f'<figure class="plot">{svg}</figure>'
+
+
+def _own_tag(tag: str, name: str) -> str:
+    """A tag of a figure, for the page; the texts between tags have names in them and stay as they are."""
+    tag = re.sub(r'\bid="', f'id="{name}-', tag)
+    tag = re.sub(r'(href="#|url\(#)', rf"\g<1>{name}-", tag)
     for place, colour in enumerate(COLOURS):
-        svg = svg.replace(colour, f"var(--c{place})")
-    svg = svg.replace(INK, "currentColor").replace(GRID, "var(--line)")
-    svg = re.sub(
-        r'<svg [^>]*?viewBox="([^"]*)"[^>]*>', r'<svg viewBox="\1" role="img">', svg[svg.index("<svg") :], count=1
-    )
-    return f'<figure class="plot">{re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.S)}</figure>'
+        tag = tag.replace(colour, f"var(--c{place})")
+    return tag.replace(INK, "currentColor").replace(GRID, "var(--line)")
 
 
 def strip_section(
@@ -131,9 +149,10 @@ def strip_section(
         if own:
             parts.append(f"<h3>{dot}{escape(tracker)}</h3>{''.join(own)}")
     if faults:
-        names = ", ".join(list(faults)[:5]) + (f" and {len(faults) - 5} more" if len(faults) > 5 else "")
-        why = next(iter(faults.values()))
-        parts.append(f'<p class="note">Not shown, for want of pictures: {escape(names)} ({escape(why)}).</p>')
+        why = without_folders(next(iter(faults.values())))
+        parts.append(
+            f'<p class="note">Not shown, for want of pictures: {escape(first_few(faults))} ({escape(why)}).</p>'
+        )
     return "\n".join(parts)
 
 

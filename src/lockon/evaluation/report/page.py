@@ -7,9 +7,19 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
+from lockon.errors import masked, printable
 from lockon.evaluation.report.comparison import LONG, MEASURES, Comparison, title
 from lockon.evaluation.report.listing import Listing, Measure
-from lockon.evaluation.report.markup import count, plain_table, plot, plot_section, render, strip_section, swatches
+from lockon.evaluation.report.markup import (
+    count,
+    plain_table,
+    plot,
+    plot_section,
+    render,
+    strip_section,
+    swatches,
+    without_folders,
+)
 from lockon.evaluation.report.plots import TITLES
 from lockon.evaluation.report.strips import Strip
 from lockon.evaluation.report.tables import Table, measures_of
@@ -61,11 +71,16 @@ def _lead(comparison: Comparison) -> str:
     first, *others = comparison.scores
     also = f", also as {', '.join(others)}" if others else ""
     lead = f"{count(len(comparison.sequences), 'sequence')}, {count(frames, 'frame')}, scored as <b>{first}</b>{also}."
-    if comparison.left_out:
-        lead += (
-            f" <b>{count(comparison.left_out, 'sequence')} of the benchmark left out</b>: not all results have them."
-        )
-    return lead
+    return lead + _left_out(comparison)
+
+
+def _left_out(comparison: Comparison) -> str:
+    """What is not scored, and who lacks it; nothing where all is."""
+    if not comparison.left_out:
+        return ""
+    told = "; ".join(f"{name} ({', '.join(trackers)})" for name, trackers in comparison.left_out.items())
+    number = count(len(comparison.left_out), "sequence")
+    return f" <b>{number} of the benchmark left out</b>, for these results lack them: {escape(told)}."
 
 
 def _summary(comparison: Comparison, tables: Mapping[str, Table]) -> str:
@@ -115,5 +130,6 @@ def _flat(run: Mapping[str, Any], above: str = "") -> dict[str, str]:
         if isinstance(value, Mapping) and value:
             found |= _flat(value, f"{above}{key}.")
         elif value is not None:
-            found[f"{above}{key}"] = value if isinstance(value, str) else json.dumps(value)
+            text = value if isinstance(value, str) else json.dumps(value)
+            found[f"{above}{key}"] = printable(masked(without_folders(text)))
     return found

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Mapping, Sequence
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -184,7 +186,7 @@ def draw_radar(values: Mapping[str, Sequence[float]], labels: Sequence[str], tit
         ax = figure.add_subplot(projection="polar", theta_offset=np.pi / 2, theta_direction=-1)
         assert isinstance(ax, PolarAxes)
         for place, (tracker, row) in enumerate(values.items()):
-            ax.plot([*angles, angles[0]], [*row, row[0]], label=tracker, **_line(place))
+            ax.plot([*angles, angles[0]], [*row, row[0]], label=_name(tracker), **_line(place))
         ax.set_xticks(angles, labels, fontsize=9)
         ax.set_ylim(*_span([value for row in values.values() for value in row]))
         ax.yaxis.set_major_locator(MultipleLocator(0.1))
@@ -198,7 +200,7 @@ def draw_radar(values: Mapping[str, Sequence[float]], labels: Sequence[str], tit
 
 def _span(values: Iterable[float]) -> tuple[float, float]:
     """Tenths around shares from 0 to 1."""
-    found = list(values)
+    found = [value for value in values if np.isfinite(value)] or [0.0]
     low = max(0.0, np.floor(10 * min(found) - 0.5) / 10)
     return low, max(low + 0.1, min(1.0, np.ceil(10 * max(found)) / 10))
 
@@ -238,7 +240,7 @@ def plot_speed(scores: Mapping[str, Scores], fps: Mapping[str, float | None], ax
 def to_svg(figure: Figure, *, transparent: bool = False) -> str:
     """A figure as text, the same for the same figure."""
     out = io.StringIO()
-    with _style():
+    with _style(), _any_letters():
         figure.savefig(out, format="svg", bbox_inches="tight", transparent=transparent, metadata={"Date": None})
     return out.getvalue()
 
@@ -246,9 +248,22 @@ def to_svg(figure: Figure, *, transparent: bool = False) -> str:
 def to_png(figure: Figure) -> bytes:
     """A figure at 160 dots per inch."""
     out = io.BytesIO()
-    with _style():
+    with _style(), _any_letters():
         figure.savefig(out, format="png", bbox_inches="tight", dpi=160)
     return out.getvalue()
+
+
+@contextmanager
+def _any_letters() -> Iterator[None]:
+    """Names may have letters that the font lacks; these are boxes in a PNG, and a warning per figure says no more."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*missing from font")
+        yield
+
+
+def _name(tracker: str) -> str:
+    """A tracker's name for a legend, which leaves out what begins with an underscore."""
+    return f" {tracker}" if tracker.startswith("_") else tracker
 
 
 def _ranked(scores: Mapping[str, Scores]) -> dict[str, Scores]:

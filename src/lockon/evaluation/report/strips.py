@@ -20,6 +20,7 @@ from lockon.pictures import PictureFile
 
 FRAMES = 6
 HEIGHT = 168  # of a picture in pixels
+WIDEST = 6 * HEIGHT  # a picture that would be wider is shown lower
 LOST = 0.2  # an overlap at which eyes say that the target is lost
 TRUTH, ANSWER = (255, 255, 255), (255, 140, 0)  # RGB; both are edged in black
 
@@ -135,16 +136,18 @@ def _still(track: Track, frame: int) -> Still:
     Raises:
         DataError: its picture is missing or cannot be read.
     """
+    if frame >= len(track.sequence.files):
+        raise DataError(f"the sequence has {len(track.sequence.files)} pictures for {len(track.targets)} boxes")
     image = PictureFile(str(track.sequence.files[frame])).decode()
-    zoom = HEIGHT / image.shape[0]
-    width = max(1, round(image.shape[1] * zoom))
-    picture = cv2.resize(image, (width, HEIGHT), interpolation=cv2.INTER_AREA if zoom < 1 else cv2.INTER_LINEAR)
+    zoom = min(HEIGHT / image.shape[0], WIDEST / image.shape[1])
+    width, height = (max(1, round(side * zoom)) for side in (image.shape[1], image.shape[0]))
+    picture = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if zoom < 1 else cv2.INTER_LINEAR)
     for region, colour in ((track.targets[frame], TRUTH), (track.answers[frame], ANSWER)):
         lines = [(points * zoom).clip(-1e4, 1e4).round().astype(np.int32) for points in _outlines(region)]
         for edge, thick in (((0, 0, 0), 4), (colour, 2)):  # dark below, so that it shows on any ground
             cv2.polylines(picture, lines, True, edge, thick)
     _, jpeg = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 82])
-    return Still(frame + 1, float(track.overlaps[frame]), jpeg.tobytes(), (width, HEIGHT))
+    return Still(frame + 1, float(track.overlaps[frame]), jpeg.tobytes(), (width, height))
 
 
 def _outlines(region: Region) -> list[Array]:

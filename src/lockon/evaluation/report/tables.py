@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -17,7 +18,10 @@ if TYPE_CHECKING:
 
 Cell = str | int | float | None
 LATEX = str.maketrans(
-    {c: "\\" + c for c in "&%$#_{}"} | {"~": r"\textasciitilde{}", "^": r"\^{}", "\\": r"\textbackslash{}"}
+    {c: "\\" + c for c in "&%$#_{}"}
+    | {"~": r"\textasciitilde{}", "^": r"\^{}", "\\": r"\textbackslash{}"}
+    | {"<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}"}
+    | {"[": "{[}", "*": "{*}"}  # which after the end of a row would be its options
 )
 
 
@@ -38,7 +42,7 @@ class Table:
         places: dict[int, list[tuple[int, int]]] = {}
         for r, row in enumerate(self.rows if self.best else ()):
             for c, cell in enumerate(row):
-                if isinstance(cell, float):
+                if isinstance(cell, float) and math.isfinite(cell):
                     places.setdefault(c if self.best == "column" else r, []).append((r, c))
         found = set()
         for line in places.values():
@@ -54,6 +58,8 @@ def shown(cell: Cell) -> str:
     if cell is None:
         return "-"
     if isinstance(cell, float):
+        if not math.isfinite(cell):
+            return "-"
         return f"{cell:.3f}" if cell <= 1 else f"{cell:.1f}" if cell < 10 else f"{cell:.0f}"
     return str(cell)
 
@@ -127,10 +133,14 @@ def to_csv(table: Table) -> str:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(table.columns)
-    writer.writerows(
-        ["" if c is None else f"{c:.6f}" if isinstance(c, float) else c for c in row] for row in table.rows
-    )
+    writer.writerows([_field(cell) for cell in row] for row in table.rows)
     return out.getvalue()
+
+
+def _field(cell: Cell) -> str | int:
+    if isinstance(cell, float):
+        return f"{cell:.6f}" if math.isfinite(cell) else ""
+    return "" if cell is None else cell
 
 
 def to_latex(table: Table) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from collections.abc import Sequence as Rows
 from dataclasses import replace
@@ -11,10 +12,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lockon.annotations import short
 from lockon.evaluation.regions import truth
 from lockon.evaluation.report.comparison import title
 from lockon.evaluation.report.experiments import EXPERIMENTS, Experiment, Scored, VotScores
-from lockon.evaluation.report.files import as_files, write_all
+from lockon.evaluation.report.files import as_files, check_folder, write_all
 from lockon.evaluation.report.listing import Listing
 from lockon.evaluation.report.markup import count, plain_table, plot, plot_section, render, strip_section, swatches
 from lockon.evaluation.report.plots import draw_lines, draw_points, draw_radar, to_svg
@@ -42,10 +44,11 @@ def write_vot_report(
 
     Raises:
         DataError: results that are incomplete or malformed, or matplotlib is missing.
-        OutputError: a file cannot be written.
+        OutputError: a file cannot be written, or is in the way and not of an earlier report of the benchmark.
     """
     experiment = EXPERIMENTS[benchmark.toolkit]
     sequences = [_tagged(benchmark.read(name)) for name in benchmark.names]
+    check_folder(out, sequences)
     found = {tracker: experiment.score(folder, benchmark, sequences) for tracker, folder in folders.items()}
     scored = dict(sorted(found.items(), key=lambda item: -item[1].main.rank))
     main = {tracker: found.main for tracker, found in scored.items()}
@@ -60,7 +63,7 @@ def write_vot_report(
             figures["tags"] = _radar(tables["tags"])
     colours = swatches(scored)
     plots = {name: to_svg(figure, transparent=True) for name, figure in figures.items()}
-    runs = Table(("tracker", "results"), tuple((tracker, str(folders[tracker])) for tracker in scored))
+    runs = Table(("tracker", "results"), tuple((tracker, short(folders[tracker])) for tracker in scored))
     listing = _listing(sequences, scored, experiment)
     summary = f'{plain_table(tables["summary"], colours)}<p class="note">{escape(experiment.meaning)}.</p>'
     sections = {
@@ -76,7 +79,7 @@ def write_vot_report(
     page = render(title(benchmark.name), len(scored), lead, sections, listing.data())
     by_sequence = to_csv(_by_sequence(main, benchmark.names))
     files = {"index.html": page, **as_files(figures, tables), "sequences.csv": by_sequence}
-    return tables["summary"], write_all(out, files)
+    return tables["summary"], write_all(out, benchmark.name, files)
 
 
 def _tagged(sequence: Sequence) -> Sequence:
@@ -130,7 +133,8 @@ def _tag_table(main: Mapping[str, VotScores], sequences: Rows[Sequence]) -> Tabl
     tagged = np.concatenate(labels, axis=1)
     frames = dict(zip((*TAGS, EMPTY), [*tagged.sum(1).tolist(), int((~tagged.any(0)).sum())], strict=True))
     rows: list[tuple[Cell, ...]] = [
-        (tag, frames[tag], *(found.tags[tag] for found in main.values())) for tag in next(iter(main.values())).tags
+        (tag, frames[tag], *(found.tags.get(tag, math.nan) for found in main.values()))
+        for tag in next(iter(main.values())).tags
     ]
     return Table(("tag", "frames", *main), tuple(rows), "row")
 
