@@ -360,12 +360,14 @@ def test_records_that_share_their_bytes_are_refused(tmp_path: Path) -> None:
 def test_tensors_that_share_a_storage_read_it_once(form: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = torch.arange(100.0)
     path = save({f"w{n}": whole[n:] for n in range(50)}, tmp_path / "c.pth", form)
-    read: list[str] = []
-    for kind in (checkpoints._Zip, checkpoints._Legacy):
-        record = kind.record
-        monkeypatch.setattr(
-            kind, "record", lambda self, name, storage, record=record: read.append(name) or record(self, name, storage)
-        )
+    kind = checkpoints._Zip if form == "zip" else checkpoints._Legacy
+    record, read = kind.record, []
+
+    def count(self: Any, name: str, storage: checkpoints.Storage) -> bytes:
+        read.append(name)
+        return record(self, name, storage)
+
+    monkeypatch.setattr(kind, "record", count)
     assert read_torch(path).tensors["w49"].tolist() == whole[49:].tolist()
     assert len(read) == 1
 

@@ -20,7 +20,7 @@ def read(program: bytes, **known: Any) -> Any:
     return Unpickler(io.BytesIO(program), len(program), known).load()
 
 
-VALUES = [None, True, 7, -(2**70), 1.5, "text", "é\n\U0001f600", b"bytes", (), (1,), (1, 2, 3, 4)]
+VALUES: list[Any] = [None, True, 7, -(2**70), 1.5, "text", "é\n\U0001f600", b"bytes", (), (1,), (1, 2, 3, 4)]
 VALUES += [[1, [2, [3]]], {"a": {"b": [1, 2]}, 3: (None,), None: 1.0, True: 2, b"k": 3}]
 
 

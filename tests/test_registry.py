@@ -56,6 +56,12 @@ def test_an_unknown_device_is_an_error(name: str) -> None:
         find_device(name)
 
 
+@pytest.mark.parametrize("name", ["cuda:128", "cuda:200", "cuda:-1", "cuda:99999999999999999999"])
+def test_a_device_number_that_pytorch_turns_into_another_is_an_error(name: str) -> None:
+    with pytest.raises(ModelError, match="unknown device"):
+        find_device(name)
+
+
 # Settings of benchmarks
 
 

@@ -45,15 +45,15 @@ def test_every_recipe_is_within_the_limits(name: str) -> None:
         ("optimizer.lr=nan", "optimizer.lr=nan: must be from 0"),
         ("optimizer.lr=-1e-3", "optimizer.lr=-0.001: must be from 0"),
         ("optimizer.lr=inf", "optimizer.lr=inf: must be from 0"),
-        ("optimizer.betas=0.9,1", "optimizer.betas=1: must be from 0 to 1"),
+        ("optimizer.betas=0.9,1", "optimizer.betas=1.0: must be from 0 to 1"),
         ("optimizer.warmup=-1", "optimizer.warmup=-1: must be from 0"),
-        ("optimizer.drop_at=0.5,2", "optimizer.drop_at=2: must be from 0 to 1"),
+        ("optimizer.drop_at=0.5,2", "optimizer.drop_at=2.0: must be from 0 to 1"),
         ("optimizer.parts=head:nan", "optimizer.parts of head=nan: must be from 0"),
-        ("data.clips=5", "data.clips=5: must be from 0 to 1"),
+        ("data.clips=5", "data.clips=5.0: must be from 0 to 1"),
         ("data.max_gap=0", "data.max_gap=0: must be from 1"),
         ("data.distractors=1000000", "data.distractors=1000000: must be from 0 to 100"),
         ("data.search.scale=inf", "data.search.scale=inf: must be from 0"),
-        ("data.light.gray=-1", "data.light.gray=-1: must be from 0 to 1"),
+        ("data.light.gray=-1", "data.light.gray=-1.0: must be from 0 to 1"),
         ("data.mix=images:nan", "data.mix of images=nan: must be from 0"),
         ("config=search.size=-5", "config=search.size=-5: must be from 16 to 2048"),
         ("config=search.size=1000000", "config=search.size=1000000: must be from 16 to 2048"),
@@ -74,7 +74,7 @@ def test_a_value_that_makes_no_sense_is_named(
     assert not list(tmp_path.glob("run/*.pt"))
 
 
-@pytest.mark.parametrize("override", ["batch=0", "seed=-1", "data.clips=nan", "config=heads=0", "config=search.size=0"])
+@pytest.mark.parametrize("override", ["batch=0", "seed=-1", "data.clips=nan", "config=search.size=0"])
 def test_drawing_pairs_alone_is_as_careful(override: str, data: Data, small_stark: str) -> None:
     with pytest.raises(DataError, match=r"must be from|cannot have"):
         make_pairs(short(small_stark, override), data)

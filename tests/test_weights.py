@@ -156,7 +156,12 @@ def test_a_file_that_is_there_may_be_kept(tmp_path: Path) -> None:
 def test_the_nearest_of_very_many_names_is_looked_for_among_few(monkeypatch: pytest.MonkeyPatch) -> None:
     """To compare each with thousands of long names would take minutes."""
     asked: list[tuple[str, list[str]]] = []
-    monkeypatch.setattr(difflib, "get_close_matches", lambda name, others, n: asked.append((name, others)) or [])
+
+    def look(name: str, others: list[str], n: int) -> list[str]:
+        asked.append((name, others))
+        return []
+
+    monkeypatch.setattr(difflib, "get_close_matches", look)
     tensors = {f"part{number}.{'x' * 400}.weight": torch.zeros(1) for number in range(5000)}
     fault = misfit(nn.Linear(2, 3), tensors)
     assert "5000 unexpected: part0." in fault

@@ -351,7 +351,7 @@ class _Zip(_Reader):
     def __init__(self, file: IO[bytes], size: int) -> None:
         super().__init__(file, size)
         guard = _Directory(file)
-        self.zip = zipfile.ZipFile(guard)  # type: ignore[arg-type]
+        self.zip = zipfile.ZipFile(guard)
         guard.limit = None
         self.records = {info.filename: info for info in self.zip.infolist()}
         packed = next((n for n, info in self.records.items() if info.compress_type != zipfile.ZIP_STORED), None)

@@ -137,7 +137,7 @@ def _check_out(out: Path, inputs: Sequence[Path]) -> None:
 
 def _advice(name: str, checkpoint: Checkpoint) -> str:
     """Which of all models the weights are likely of."""
-    most = max(len(one.tensors) for one in (checkpoint, *checkpoint.sets))
+    most = max([len(checkpoint.tensors), *(len(one.tensors) for one in checkpoint.sets)])
     if most > COMPARABLE:
         return f"they are like no model here: none has {most} tensors"
     scores = {n: likeness(_on_paper(info.build), checkpoint, info.official_name) for n, info in MODELS.items()}
@@ -228,9 +228,11 @@ def find_device(name: str) -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError:
-        raise ModelError(f"unknown device {name!r}; use auto, cpu or cuda") from None
+        raise ModelError(f"unknown device {name[:100]!r}; use auto, cpu or cuda") from None
     if device.type not in ("cpu", "cuda"):
         raise ModelError(f"device {name!r} is not supported; use auto, cpu or cuda")
+    if (device.index or 0) < 0:  # PyTorch keeps a number in 8 bits: its "cuda:200" is number -56
+        raise ModelError(f"unknown device {name!r}; there are no such numbers")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise ModelError(
             f"device {name!r} was asked for, but PyTorch sees {torch.cuda.device_count()} CUDA devices here; "

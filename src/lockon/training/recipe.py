@@ -16,6 +16,7 @@ import torch
 from lockon.data.pairs import PairConfig
 from lockon.data.papers import PaperPairs
 from lockon.errors import DataError, LockonError
+from lockon.pickles import shorter
 from lockon.registry import closest, create_model
 from lockon.training.optimizer import OptimizerConfig
 
@@ -129,7 +130,7 @@ def _check_value(field_: str, path: str, value: Any) -> None:
     usual = COUNTS if isinstance(value, int) else MEASURES
     low, high = (0, 1) if field_ in SHARES else LIMITS.get(field_, usual)
     if not low <= value <= high:  # NaN is in no range
-        raise DataError(f"{path}={value:.17g}: must be from {low:.10g} to {high:.10g}")
+        raise DataError(f"{path}={shorter(repr(value))}: must be from {low:.10g} to {high:.10g}")
 
 
 def override(made: Tree, texts: Sequence[str]) -> Tree:
@@ -180,7 +181,7 @@ def _check_setting(name: str, value: Any) -> None:
             else (-1e9, 1000 if deep else 1e9 if isinstance(value, float) else 65_536)
         )
         if not low <= value <= high:
-            raise DataError(f"config={name}={value:.17g}: must be from {low:.10g} to {high:.10g}")
+            raise DataError(f"config={name}={shorter(repr(value))}: must be from {low:.10g} to {high:.10g}")
 
 
 @contextmanager
