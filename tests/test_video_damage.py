@@ -12,7 +12,8 @@ import pytest
 
 from lockon.errors import FrameError
 from lockon.video import Frame, open_frames
-from tests.test_video import B_FRAMES, COUNT, cut, encode, noisy, numbers, read_to_fault
+from tests.clips import COUNT, noisy, numbers
+from tests.test_video import B_FRAMES, cut, encode, read_to_fault
 
 GROUPS = {"g": "6", "bf": "0", "sc_threshold": "0"}
 HEVC = {"preset": "ultrafast", "x265-params": "log-level=none:keyint=8:min-keyint=8:bframes=3"}

@@ -14,7 +14,8 @@ import pytest
 
 from lockon.errors import SourceError
 from lockon.video import open_frames
-from tests.test_video import B_FRAMES, COUNT, copy_packets, encode, grey, numbers
+from tests.clips import COUNT, grey, numbers
+from tests.test_video import B_FRAMES, copy_packets, encode
 from tests.test_video_damage import CLUSTERS, FRAGMENTS, GROUPS, HEVC
 
 GAPS = [0, 0.04, 0.08, 5, 5.04, 30, 30.04, 95] + [95 + i / 25 for i in range(1, COUNT - 7)]

@@ -10,7 +10,8 @@ import pytest
 from lockon.errors import FrameError, SourceError
 from lockon.pictures import Image
 from lockon.video import Frame, open_frames
-from tests.test_video import B_FRAMES, COUNT, copy_packets, encode, grey, noisy, numbers
+from tests.clips import COUNT, grey, noisy, numbers
+from tests.test_video import B_FRAMES, copy_packets, encode
 from tests.test_video import server as server
 
 GROUPS = {"g": "6", "bf": "0", "sc_threshold": "0"}

@@ -19,7 +19,8 @@ from lockon.errors import FrameError, SourceError
 from lockon.video import CameraSource, Frame, camera, container, open_frames, opening
 from lockon.video.opening import stream_name
 from lockon.video.source import usable_name
-from tests.test_video import B_FRAMES, COUNT, SIZE, FakeCapture, damage, encode, grey, noisy, numbers
+from tests.clips import COUNT, SIZE, grey, noisy, numbers
+from tests.test_video import B_FRAMES, FakeCapture, damage, encode
 from tests.test_video import server as server
 
 # What never ends --------------------------------------------------------------------------------------------------

@@ -8,7 +8,8 @@ import av
 import pytest
 
 from lockon.video import open_frames
-from tests.test_video import encode, grey, noisy, numbers
+from tests.clips import grey, noisy, numbers
+from tests.test_video import encode
 
 START = b"\x00\x00\x01"
 SETTINGS = 7  # kind of unit that describes a film of H.264

@@ -11,7 +11,8 @@ import pytest
 from lockon.pictures import Image
 from lockon.video import open_frames
 from lockon.video.orientation import is_quarter, nearest, upright
-from tests.test_video import SIZE, encode
+from tests.clips import SIZE
+from tests.test_video import encode
 
 ONE, LAST = 1 << 16, 1 << 30
 
