@@ -11,7 +11,6 @@ blur and noise are made there (``lockon.data.light``), as training on a GPU does
 from __future__ import annotations
 
 import argparse
-import os
 import platform
 import time
 from collections.abc import Iterable
@@ -23,6 +22,7 @@ from lockon.data.light import finish
 from lockon.data.loader import load_pairs
 from lockon.registry import find_device
 from lockon.training.loop import make_pairs
+from lockon.training.processes import own_cores
 from lockon.training.recipe import parse_data
 from lockon.training.recipes import get_recipe
 
@@ -43,7 +43,7 @@ def main() -> None:
     parser.add_argument("--data", action="append", required=True, help="NAME=PATH; may be given several times")
     parser.add_argument("--set", action="append", default=[], help="FIELD=VALUE of the recipe")
     parser.add_argument("--pairs", type=int, default=400)
-    parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--workers", type=int, default=own_cores())
     parser.add_argument("--device", help="measure with a part of augmentation on this device too")
     args = parser.parse_args()
     cv2.setNumThreads(0)
@@ -55,7 +55,7 @@ def main() -> None:
     dataset = make_pairs(recipe, data)
     alone = args.pairs / seconds((dataset[i] for i in range(args.pairs + 8)), 8)
     loaded = args.pairs / seconds(load_pairs(dataset, batch, 0, args.workers), warm // batch)
-    cores = len(os.sched_getaffinity(0))
+    cores = own_cores()
     print(f"{args.recipe}, {args.pairs} pairs, {cores} cores, {platform.processor() or platform.machine()}")
     print(f"{alone:8.1f} pairs per second and core")
     print(f"{loaded:8.1f} pairs per second from {args.workers} workers")

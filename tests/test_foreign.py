@@ -206,7 +206,7 @@ def test_texts_as_any_editor_saves_them(tmp_path: Path, begin: bytes, end: bytes
 
 def test_what_is_no_file_is_told_and_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "Basketball.txt")
-    with pytest.raises(DataError, match=r"Basketball.txt cannot be read: it is a folder, pipe or device"):
+    with pytest.raises(DataError, match=r"Basketball.txt cannot be read: it is a named pipe, not a file"):
         read_results(tmp_path, benchmark())
     (tmp_path / "Basketball.txt").unlink()
     with (tmp_path / "Basketball.txt").open("wb") as file:

@@ -497,7 +497,7 @@ def test_a_byte_order_mark_and_other_line_ends_are_read(tmp_path: Path) -> None:
 def test_what_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
     for name in ("a_001.txt", "a_001.bin"):
         os.mkfifo(tmp_path / name)
-        with pytest.raises(DataError, match="it is a folder, pipe or device"):
+        with pytest.raises(DataError, match="it is a named pipe, not a file"):
             read_regions(tmp_path / name)
         (tmp_path / name).unlink()
         with (tmp_path / name).open("wb") as file:

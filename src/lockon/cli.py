@@ -254,7 +254,9 @@ def train(
     settings, sources = get_recipe(recipe, set_ or []), parse_data(data)
     quiet = quiet or os.environ.get("RANK", "0") != "0"  # of many processes the first one speaks
     if show_pairs:
-        paths = pictures.show_pairs(loop.make_pairs(settings, sources), show_pairs, out)
+        inputs = [path for paths in sources.values() for path in paths]
+        pairs = loop.make_pairs(settings, sources)
+        paths = pictures.show_pairs(pairs, show_pairs, out, recipe=recipe, inputs=inputs)
     else:
         place = own_device(find_device(device))
         with train_report(quiet) as report:
