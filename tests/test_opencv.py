@@ -78,10 +78,10 @@ def test_what_opencv_prints_is_no_answer(fake: FakeOpenCV) -> None:
     assert last.box == (12, 20, 30, 41)
 
 
-def test_a_box_under_a_pixel_is_one_of_a_pixel(fake: FakeOpenCV) -> None:
+def test_a_box_of_a_pixel_and_a_part_is_one_of_a_pixel(fake: FakeOpenCV) -> None:
     tracker = open_tracker("opencv-mil")
     picture = np.zeros((100, 160, 3), np.uint8)
-    ((state, _),) = tracker.steps.start([picture], [(10, 20, 0.4, 0.2)])
+    ((state, _),) = tracker.steps.start([picture], [(10, 20, 1.4, 1.2)])
     ((_, result),) = tracker.steps.step([picture], [state])
     tracker.close()
     assert result.box == (11, 20, 1, 1)
@@ -89,9 +89,12 @@ def test_a_box_under_a_pixel_is_one_of_a_pixel(fake: FakeOpenCV) -> None:
 
 def test_a_box_outside_the_frame_is_refused_before_opencv_sees_it(fake: FakeOpenCV) -> None:
     tracker = open_tracker("opencv-mil")
-    with pytest.raises(BoxError, match="outside the frame"):
-        tracker.steps.start([np.zeros((100, 160, 3), np.uint8)], [(200, 20, 30, 40)])
-    tracker.close()
+    try:
+        for box, fault in (((200, 20, 30, 40), "outside the frame"), ((10, 20, 0.4, 0.2), "less than a pixel")):
+            with pytest.raises(BoxError, match=fault):
+                tracker.steps.start([np.zeros((100, 160, 3), np.uint8)], [box])
+    finally:
+        tracker.close()
 
 
 def test_several_targets_at_once_do_not_mix(fake: FakeOpenCV) -> None:

@@ -129,7 +129,7 @@ class OpenCVSteps:
         self._idle().ask({}, None, self._start_seconds, f"cannot use {files}" if files else "cannot be made")
 
     def start(self, frames: Sequence[np.ndarray], boxes: Sequence[Sequence[float]]) -> list[tuple[Any, Result]]:
-        """One after another; a box is rounded to whole pixels, one at least.
+        """One after another; a box is rounded to whole pixels.
 
         Raises:
             BoxError: a box that is none, or lies outside the frame.
@@ -151,7 +151,7 @@ class OpenCVSteps:
     def _start(self, frame: np.ndarray, box: Sequence[float]) -> tuple[Track, Result]:
         height, width = frame.shape[:2]
         x, y, w, h = check_box(box, width, height)
-        whole = [round(x), round(y), max(1, round(w)), max(1, round(h))]
+        whole = [round(x), round(y), round(w), round(h)]
         process = self._idle()
         what = f"cannot start on box {','.join(map(str, whole))}"
         told = process.ask({"box": whole}, frame, self._start_seconds, what)
