@@ -20,11 +20,11 @@ import numpy as np
 
 from lockon.annotations import LARGEST
 from lockon.benchmarks import BENCHMARKS
-from lockon.errors import DataError, OutputError, first_few
+from lockon.errors import DataError, first_few
 from lockon.evaluation.foreign import Results
 from lockon.evaluation.sequences import Array, Benchmark, Sequence
 from lockon.evaluation.workspace import find_toolkit
-from lockon.files import whole_file
+from lockon.files import refuse_existing, whole_file
 from lockon.names import name_of
 
 REPETITIONS = 3  # that GOT-10k takes at most
@@ -118,16 +118,6 @@ def _in_sequence(server: Server, sequence: Sequence, boxes: Array, seconds: Arra
             yield f"{seconds.shape[-1]} times for {boxes.shape[-2]} rows"
         elif not (np.isfinite(seconds) & (seconds >= 0)).all():
             yield "times that are negative or not finite"
-
-
-def refuse_existing(out: Path) -> None:
-    """Looks, before the work, whether an archive can have its name.
-
-    Raises:
-        OutputError: something is there already.
-    """
-    if os.path.lexists(out):
-        raise OutputError(f"{out}: is there already and is not written over; move it away or give another name")
 
 
 def pack(server: str, results: Results, benchmark: Benchmark, out: Path) -> Path:
