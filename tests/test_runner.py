@@ -19,6 +19,7 @@ import torch
 
 from lockon.boxes import Box
 from lockon.errors import BoxError, DataError, LockonError, OutputError, TrackerError
+from lockon.evaluation import sequences
 from lockon.evaluation.results import Claim, folds_case, is_complete, read_config, read_trace
 from lockon.evaluation.runner import Event, Job, Lane, follow, make_job, one_pass, run
 from lockon.evaluation.sequences import Benchmark
@@ -361,6 +362,19 @@ def test_a_disk_that_takes_names_for_one_is_known_by_its_record(tmp_path: Path) 
     (tmp_path / "run.json").touch()
     (tmp_path / "RUN.JSON").touch()  # which such a disk has by then
     assert folds_case(tmp_path)
+
+
+def test_a_first_box_without_area_is_named_where_the_benchmark_publishes_one(
+    benchmark_: Benchmark, tmp_path: Path
+) -> None:
+    def read(name: str) -> sequences.Sequence:
+        sequence = benchmark_.read(name)
+        boxes = sequence.boxes.copy()
+        boxes[0] = (10, 20, 0, 40)
+        return replace(sequence, boxes=boxes) if name == "a" else sequence
+
+    errors = ended(track(make_job("still", replace(benchmark_, read=read), tmp_path / "out")))
+    assert errors == {"a": "a: its first frame has a box without area, 10,20,0,40", "b": "", "c": ""}
 
 
 def test_a_first_box_without_area_is_named(benchmark_: Benchmark, tmp_path: Path) -> None:
